@@ -1,0 +1,75 @@
+# Needs Python 3.11 to 3.13 with pip and venv, and make (GNU make 3.81 or later). `make help` lists the targets.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+UV_VERSION := 0.13.9
+UV := .uv/bin/uv
+BIN := .venv/bin
+
+# The first interpreter whose version fits; `make PYTHON=/path/to/python ...` takes another.
+PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
+	"$$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null \
+	&& command -v "$$python" && break; done)
+
+# Byte code is compiled once, at installation: without it every server start takes several times as long.
+unexport PYTHONDONTWRITEBYTECODE
+export UV_PYTHON_DOWNLOADS = never
+
+help: ## List the targets
+	@echo "usage: make <target>"
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  %-8s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+install: .venv/.installed ## Create .venv from uv.lock; nothing to do when it is up to date
+	@$(if $(filter $@,$(MAKECMDGOALS)),echo ".venv is what uv.lock says",:)
+
+run: install ## Start MLflow, Airflow and the API, score customers for today; Ctrl-C stops all
+	@exec $(BIN)/python -m deploy.local --with-parent $(ARGS)
+
+test: install ## Run the test suite; ARGS="tests/core -x" narrows it
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: install ## Check style, types and who imports whom
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: install ## Format the code and fix what can be fixed by itself
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: install ## Run the benchmarks and print their table
+	@if [ -f benchmarks/__main__.py ]; then exec $(BIN)/python -m benchmarks $(ARGS); \
+	else echo "There are no benchmarks yet: benchmarks/__main__.py does not exist."; fi
+
+clean: ## Remove .venv, .uv and caches; keeps the data in .churn unless DATA=yes
+	rm -rf .venv .uv build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+ifeq ($(DATA),yes)
+	rm -rf .churn
+else
+	@if [ -e .churn ]; then echo "Kept .churn (events, models, scores); 'make clean DATA=yes' removes it too."; fi
+endif
+
+.venv/.installed: pyproject.toml uv.lock .uv/.installed-$(UV_VERSION)
+	@echo "Installing from uv.lock into .venv with $(PYTHON)"
+	@rm -f $@
+	$(UV) sync --frozen --compile-bytecode --python "$(PYTHON)"
+	@touch $@
+
+.uv/.installed-$(UV_VERSION):
+	@if [ -z "$(PYTHON)" ]; then \
+	echo "No Python 3.11, 3.12 or 3.13 found (tried python3, python3.13, python3.12, python3.11)." >&2; \
+	echo "Install one, or say where it is: make PYTHON=/path/to/python3.12 ..." >&2; exit 1; fi
+	@"$(PYTHON)" -c 'import sys; v = sys.version_info; sys.exit(None if (3, 11) <= v[:2] <= (3, 13) else \
+	f"$(PYTHON) is Python {v[0]}.{v[1]}; this needs 3.11, 3.12 or 3.13. Set PYTHON to one of those.")'
+	@echo "Fetching uv $(UV_VERSION) into .uv"
+	@rm -rf .uv
+	@"$(PYTHON)" -m venv .uv || { echo "Creating a virtual environment failed: $(PYTHON) needs the venv and pip \
+	modules (on Debian: apt-get install python3-venv)." >&2; rm -rf .uv; exit 1; }
+	@.uv/bin/python -m pip install --quiet --disable-pip-version-check "uv==$(UV_VERSION)"
+	@touch $@
+
+.PHONY: help install run test lint format bench clean

@@ -1,0 +1,1 @@
+"""What we know about churn, pure: no disk, no network, no clock."""

@@ -1,0 +1,127 @@
+"""From raw text columns to canonical events: how each column is read, and the rules a row must pass.
+
+A raw table has ``file_no``, ``line_no`` and every raw column of the contract as text. :func:`judged_sql` reads it into
+typed columns and writes down, per row, which rules it broke; :func:`events_sql` keeps the rows that broke none.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from churn.core.events import EVENT_COLUMNS, Column, SourceContract
+
+TYPED_COLUMNS = tuple(c for c in EVENT_COLUMNS if c != "ingested_ms")
+
+_READS_AS = {
+    "text": "text",
+    "integer": "a whole number",
+    "number": "a number",
+    "epoch_ms": "a time in epoch milliseconds",
+    "epoch_s": "a time in epoch seconds",
+    "date": "a date",
+}
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One thing every row must satisfy. ``raw_<column>`` is the text as it came, ``<column>`` the value read from it."""
+
+    name: str
+    column: str
+    check: Literal["given", "readable", "between", "known"]
+    fails_sql: str
+    minimum: float | None = None
+    maximum: float | None = None
+    values: tuple[str, ...] = ()
+
+
+def rules(contract: SourceContract) -> tuple[Rule, ...]:
+    """The row rules of a contract, in the order of its columns."""
+    found: list[Rule] = []
+    for name, column in contract.columns.items():
+        if column.source is None or name == "customer_id":  # rows without a customer are set aside, not broken
+            continue
+        raw = f"raw_{name}"
+        if column.required:
+            found.append(Rule(f"{column.source} is given", name, "given", f"{raw} is null"))
+        if vocabulary := {"kind": contract.kinds, "plan": contract.plans}.get(name):
+            known = f"{column.source} is known to the contract"
+            found.append(Rule(known, name, "known", f"{raw} is not null and {name} is null", values=tuple(vocabulary)))
+        elif column.read != "text":
+            readable = f"{column.source} is {_READS_AS[column.read]}"
+            found.append(Rule(readable, name, "readable", f"{raw} is not null and {name} is null"))
+        if column.min is not None or column.max is not None:
+            found.append(_between(name, column))
+    return tuple(found)
+
+
+def _between(name: str, column: Column) -> Rule:
+    low, high = column.min, column.max
+    bounds = [f"{name} < {low!r}"] * (low is not None) + [f"{name} > {high!r}"] * (high is not None)
+    words = (
+        f"{column.source} is between {low:g} and {high:g}"
+        if low is not None and high is not None
+        else (f"{column.source} is at least {low:g}" if low is not None else f"{column.source} is at most {high:g}")
+    )
+    return Rule(words, name, "between", f"({' or '.join(bounds)})", minimum=low, maximum=high)
+
+
+def judged_sql(contract: SourceContract, raw: str) -> str:
+    """``file_no``, ``line_no``, each canonical column read and as text, and ``broken``: the rules broken, or empty."""
+    texts = ",\n    ".join(f"{_clean(c)} as raw_{name}" for name, c in contract.columns.items() if c.source is not None)
+    values = ",\n  ".join(f"{_value(contract, name)} as {name}" for name in TYPED_COLUMNS)
+    broken = ",\n    ".join(f"case when {r.fails_sql} then {_text(r.name)} end" for r in rules(contract))
+    return f"""
+select *,
+  concat_ws('; ',
+    case when malformed then 'the line is a JSON object' end,
+    {broken}) as broken
+from (
+  select file_no, line_no, malformed, raw_customer_id is null and not malformed as without_customer,
+  {", ".join(f"raw_{n}" for n, c in contract.columns.items() if c.source is not None)},
+  {values}
+  from (select file_no, line_no, malformed,
+    {texts}
+    from {raw}) as texts
+) as typed"""
+
+
+def events_sql(judged: str) -> str:
+    """Canonical columns (without ``ingested_ms``) of the rows that have a customer and broke no rule."""
+    columns = ", ".join(TYPED_COLUMNS)
+    return f"select file_no, {columns} from {judged} where not without_customer and broken = ''"
+
+
+def _value(contract: SourceContract, name: str) -> str:
+    """SQL that reads ``raw_<name>`` as the canonical type; null where it cannot be read."""
+    column, sql_type = contract.columns.get(name), EVENT_COLUMNS[name]
+    if column is None:
+        return f"cast(null as {sql_type})"
+    if column.constant is not None:
+        return f"cast({_text(column.constant)} as {sql_type})"
+    raw = f"raw_{name}"
+    if vocabulary := {"kind": contract.kinds, "plan": contract.plans}.get(name):
+        cases = " ".join(f"when {_text(source)} then {_text(target)}" for source, target in vocabulary.items())
+        return f"case {raw} {cases} end"
+    match column.read:
+        case "text":
+            return raw
+        case "date":
+            return f"cast(epoch_ms(try_cast({raw} as timestamp)) as bigint)"
+        case "number":
+            return f"case when isfinite(try_cast({raw} as double)) then try_cast({raw} as double) end"
+        case "integer" | "epoch_ms" | "epoch_s":
+            number = f"try_cast({raw} as double)"  # '1.5e9' and '12.0' are whole numbers too
+            factor = " * 1000" if column.read == "epoch_s" else ""
+            return f"case when {number} = floor({number}) then try_cast({number}{factor} as {sql_type}) end"
+
+
+def _clean(column: Column) -> str:
+    """Text without outer blanks, empty as null; a whole number written as '39.0' is the same id as '39'."""
+    text = f"nullif(trim(\"{column.source}\"), '')"
+    if column.read != "text":
+        return text
+    return rf"case when {text} like '%.0' then regexp_replace({text}, '^([0-9]+)\.0$', '\1') else {text} end"
+
+
+def _text(value: str) -> str:
+    return "'" + value.replace("'", "''") + "'"

@@ -1,0 +1,49 @@
+"""The embedded engine: SQL over parquet files and in-memory tables, in this process."""
+
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+
+class DuckDBEngine:
+    """One connection. Tables larger than memory spill to a temporary folder."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+        self._connection = connection
+
+    def execute(self, sql: str) -> None:
+        self._connection.execute(sql)
+
+    def rows(self, sql: str) -> list[tuple[Any, ...]]:
+        return self._connection.execute(sql).fetchall()
+
+    def table(self, sql: str) -> pa.Table:
+        return self._connection.sql(sql).to_arrow_table()
+
+    def view(self, name: str, paths: Sequence[Path]) -> None:
+        """Name a set of parquet files."""
+        files = ", ".join("'" + str(p).replace("'", "''") + "'" for p in paths)
+        self.execute(f"create or replace view {name} as select * from read_parquet([{files}])")
+
+    def register(self, name: str, table: pa.Table) -> None:
+        """Name an Arrow table."""
+        self._connection.register(name, table)
+
+
+@contextmanager
+def open_engine(tables: Mapping[str, Sequence[Path]] | None = None) -> Iterator[DuckDBEngine]:
+    """An engine with these parquet tables; closed, with what it spilled, at the end."""
+    with tempfile.TemporaryDirectory(prefix="churn-duckdb-") as spill:
+        connection = duckdb.connect(config={"temp_directory": spill})
+        try:
+            engine = DuckDBEngine(connection)
+            for name, paths in (tables or {}).items():
+                engine.view(name, paths)
+            yield engine
+        finally:
+            connection.close()

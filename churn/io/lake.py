@@ -1,0 +1,94 @@
+"""The data lake in ``CHURN_HOME``: partitions of parquet, each written aside and then renamed."""
+
+import fcntl
+import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from churn.errors import BadInput, NotReady
+
+
+class Lake:
+    """Where each kind of data lies, and how it is written so that a reader never sees half of it."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.events = home / "events"
+        self.quarantine = home / "quarantine"
+        self.reports = home / "reports"
+
+    def event_partition(self, day: date) -> Path:
+        return self.events / f"date={day}" / "events.parquet"
+
+    def event_days(self) -> list[date]:
+        """Days that have events, in order."""
+        return sorted(date.fromisoformat(p.parent.name.removeprefix("date=")) for p in self._partitions())
+
+    def event_files(self, *, before: date) -> list[Path]:
+        """Partitions of the days before a date. Raises NotReady when there is none."""
+        days = self.event_days()
+        files = [self.event_partition(d) for d in days if d < before]
+        if not files:
+            held = f"there are events from {days[0]} to {days[-1]}" if days else "there are no events at all"
+            raise NotReady(f"no events before {before}: {held}. Run `churn ingest` first, or choose a later date")
+        return files
+
+    def known_until(self, as_of: date) -> date:
+        """The day up to which outcomes are known at ``as_of``: as_of itself, or the end of the log before it."""
+        days = [d for d in self.event_days() if d < as_of]
+        return min(as_of, days[-1] + timedelta(days=1)) if days else as_of
+
+    def features(self, as_of: date) -> Path:
+        return self.home / "features" / f"as_of={as_of}" / "features.parquet"
+
+    def panel(self, as_of: date) -> Path:
+        return self.home / "panels" / f"as_of={as_of}" / "panel.parquet"
+
+    def receipt(self, fingerprint: str) -> Path:
+        """What ingesting one file came to. Beside the events, so that whoever removes these removes it too."""
+        return self.events / "_receipts" / f"{fingerprint}.json"
+
+    def _partitions(self) -> Iterator[Path]:
+        return self.events.glob("date=*/events.parquet")
+
+    @contextmanager
+    def lock(self, name: str) -> Iterator[None]:
+        """One process at a time; a second one is told so instead of waiting. Ends with its process, however that ends."""
+        self.home.mkdir(parents=True, exist_ok=True)
+        with (self.home / f".{name}.lock").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as e:
+                raise BadInput(f"another `{name}` is running on {self.home}; wait for it to end") from e
+            yield
+
+
+def write_parquet(path: Path, table: pa.Table) -> None:
+    """Write a table, whole or not at all. Equal tables give equal bytes; an equal file is left untouched."""
+    _write(path, lambda aside: pq.write_table(table, aside, compression="zstd"))
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON, whole or not at all."""
+    text = json.dumps(value, indent=2, default=str) + "\n"
+    _write(path, lambda aside: aside.write_text(text))
+
+
+def _write(path: Path, write: Callable[[Path], Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Hidden, and the same name each time: what a killed attempt left is overwritten by the next one.
+    aside = path.with_name(f".{path.name}.part")
+    try:
+        write(aside)
+        if path.is_file() and path.read_bytes() == aside.read_bytes():
+            return
+        os.replace(aside, path)
+    finally:
+        aside.unlink(missing_ok=True)

@@ -1,0 +1,149 @@
+"""Raw log files: where they are, what is in them, and their columns as text."""
+
+import gzip
+import hashlib
+import tomllib
+import zlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import duckdb
+
+from churn.core.events import SourceContract
+from churn.errors import BadInput, ContractViolation
+from churn.io.engines.duckdb import DuckDBEngine
+
+_CONTRACTS = Path(__file__).resolve().parent.parent / "contracts"
+
+_SUFFIXES: dict[str, Literal["json", "csv", "parquet"]] = {
+    ".json": "json", ".jsonl": "json", ".json.gz": "json", ".jsonl.gz": "json",
+    ".csv": "csv", ".csv.gz": "csv", ".parquet": "parquet",
+}  # fmt: skip
+
+# The longest line that is read. A log event has some hundred bytes.
+_LONGEST_LINE = 16_000_000
+
+
+def load_contract(name: str) -> SourceContract:
+    """A shipped contract by name, or any TOML file by path. Raises BadInput."""
+    path = Path(name) if name.endswith(".toml") else _CONTRACTS / f"{name}.toml"
+    if not path.is_file():
+        shipped = sorted(p.stem for p in _CONTRACTS.glob("*.toml"))
+        raise BadInput(f"there is no source contract {name!r}: give one of {shipped} or the path of a .toml file")
+    try:
+        return SourceContract.parse(tomllib.loads(path.read_text()), str(path))
+    except tomllib.TOMLDecodeError as e:
+        raise BadInput(f"{path} is not valid TOML: {e}") from e
+
+
+@dataclass(frozen=True)
+class RawFile:
+    """One raw file and the sha256 of its bytes."""
+
+    path: Path
+    format: Literal["json", "csv", "parquet"]
+    fingerprint: str
+
+
+def find_raw_files(paths: Iterable[Path]) -> list[RawFile]:
+    """The raw files among these files and folders (looked through recursively), by path. Raises BadInput."""
+    found: dict[Path, Literal["json", "csv", "parquet"]] = {}
+    for path in paths:
+        if not path.exists():
+            raise BadInput(f"{path} does not exist")
+        for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+            kind = _format(file)
+            if kind and file.is_file() and not any(part.startswith(".") for part in file.relative_to(path).parts):
+                found[file] = kind
+            elif file == path:
+                raise BadInput(f"{path}: expected one of {sorted(_SUFFIXES)}")
+    return [RawFile(p, kind, _sha256(p)) for p, kind in sorted(found.items())]
+
+
+def stage_raw(engine: DuckDBEngine, file: RawFile, contract: SourceContract, *, file_no: int, table: str) -> None:
+    """Create ``table`` with ``file_no``, ``line_no``, ``malformed`` and the contract's raw columns as text.
+
+    Raises ContractViolation where the file as a whole cannot be read or lacks a column.
+    """
+    if file.path.stat().st_size == 0:
+        raise ContractViolation(f"{file.path.name} is empty (0 bytes)")
+    _check_gzip(file.path)
+    try:
+        source = _source_sql(engine, file, contract, file_no)
+        engine.execute(f"create or replace table {table} as {source}")
+    except duckdb.Error as e:
+        raise ContractViolation(f"{file.path.name} cannot be read as {file.format}: {_first_line(e)}") from e
+    if engine.rows(f"select count(*) from {table}")[0][0] == 0:
+        raise ContractViolation(f"{file.path.name} holds no rows")
+
+
+def _source_sql(engine: DuckDBEngine, file: RawFile, contract: SourceContract, file_no: int) -> str:
+    path = "'" + str(file.path).replace("'", "''") + "'"
+    if file.format == "json":
+        lines = (
+            f"read_csv({path}, columns = {{'line': 'varchar'}}, header = false, auto_detect = false, "
+            f"delim = '\x01', quote = '', escape = '', max_line_size = {_LONGEST_LINE})"
+        )
+        _check_json_columns(engine, file, contract, lines)
+        paths = ", ".join("'$.\"" + source.replace("'", "''") + "\"'" for source in contract.sources)
+        columns = ", ".join(f'v[{i + 1}] as "{source}"' for i, source in enumerate(contract.sources))
+        # `try`: a line that is no JSON gives null instead of ending the query; one parse for all columns.
+        return f"""
+select {file_no} as file_no, line_no, v is null as malformed, {columns}
+from (select line_no, case when starts_with(ltrim(line), '{{') then try(json_extract_string(line, [{paths}])) end as v
+  from (select line, row_number() over () as line_no from {lines}) as numbered
+  where line is not null) as read"""
+    reader = f"read_csv({path}, all_varchar = true, header = true)" if file.format == "csv" else f"read_parquet({path})"
+    there = [row[0] for row in engine.rows(f"describe select * from {reader}")]
+    _check_columns(file, contract, there)
+    columns = ", ".join(
+        f'cast("{source}" as varchar) as "{source}"' if source in there else f'cast(null as varchar) as "{source}"'
+        for source in contract.sources
+    )
+    return f"select {file_no} as file_no, row_number() over () as line_no, false as malformed, {columns} from {reader}"
+
+
+def _check_json_columns(engine: DuckDBEngine, file: RawFile, contract: SourceContract, lines: str) -> None:
+    """JSON lines may leave out what is null: a column is missing when no line of the file names it."""
+    for part in (f"(select * from {lines} limit 1000)", lines):  # the whole file only when its beginning is not enough
+        objects = f"from {part} where json_valid(line) and json_type(line) = 'OBJECT'"
+        keys = [row[0] for row in engine.rows(f"select distinct unnest(json_keys(line)) {objects}")]
+        if set(contract.needed) <= set(keys):
+            return
+    if keys:  # with none, every line is malformed, and the share of broken rows speaks
+        _check_columns(file, contract, keys)
+
+
+def _check_columns(file: RawFile, contract: SourceContract, there: list[str]) -> None:
+    if missing := [c for c in contract.needed if c not in there]:
+        raise ContractViolation(
+            f"{file.path.name} has no column {', '.join(missing)}; the contract {contract.name!r} needs "
+            f"{list(contract.needed)} and the file has {sorted(there)}"
+        )
+
+
+def _check_gzip(path: Path) -> None:
+    """Read a compressed file to its end: a cut-off one may otherwise pass as a shorter one."""
+    if path.suffix != ".gz":
+        return
+    try:
+        with gzip.open(path) as file:
+            while file.read(1 << 24):
+                pass
+    except (EOFError, OSError, zlib.error) as e:
+        raise ContractViolation(f"{path.name} is not a whole gzip file: {e}") from e
+
+
+def _format(path: Path) -> Literal["json", "csv", "parquet"] | None:
+    return next((kind for suffix, kind in _SUFFIXES.items() if path.name.lower().endswith(suffix)), None)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0]

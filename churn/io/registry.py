@@ -1,0 +1,245 @@
+"""The model registry: the only file that knows MLflow's stages, aliases and runs.
+
+Stages are deprecated in MLflow but present; the alias is written beside the stage, so that this file is all that
+changes when they go.
+"""
+
+import os
+import shutil
+import tempfile
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from churn.core.model import ChurnModel
+from churn.errors import BadInput, ContractViolation, Unavailable
+from churn.settings import Settings
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from mlflow import MlflowClient
+
+_IDENTITY = "churn.identity"
+"""Tag of a version: what it was trained from. The same again is the same version."""
+
+_REQUIREMENTS = ("xgboost", "numpy", "pandas")
+_SERVED = "artifacts/core"
+"""Where the saved ChurnModel lies inside a registered version."""
+
+
+@dataclass(frozen=True)
+class ModelVersion:
+    """One registered version."""
+
+    version: str
+    stage: str
+    run_id: str
+    created_at: datetime
+    tags: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A trained model with everything that is stored beside it."""
+
+    model: ChurnModel
+    identity: str
+    """Fingerprint of the data, the seed and the parameters it was trained from."""
+    parameters: Mapping[str, Any]
+    metrics: Mapping[str, float]
+    tags: Mapping[str, str]
+    attachments: Path
+    """Folder of figures and reports, stored as it is."""
+    input_example: "pd.DataFrame"
+
+
+class Registry:
+    """Registered versions of one model, and which of them is in production."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self.name = settings.registered_model
+
+    def production(self) -> ModelVersion | None:
+        """The version at stage Production, or None. Raises Unavailable."""
+        return self._at_stage("Production")
+
+    def staging(self) -> ModelVersion | None:
+        """The newest version that waits at stage Staging, or None."""
+        return self._at_stage("Staging")
+
+    def version(self, version: str) -> ModelVersion:
+        """One version by number. Raises BadInput naming those that exist."""
+        known = self.versions()
+        for found in known:
+            if found.version == str(version):
+                return found
+        raise BadInput(f"there is no version {version} of {self.name}; there are {[v.version for v in known]}")
+
+    def versions(self) -> list[ModelVersion]:
+        """All versions, newest first."""
+        with self._calls() as client:
+            found = client.search_model_versions(f"name = '{self.name}'")
+            # Looked up one by one: a search leaves out tags on some stores.
+            versions = [_version(v) for v in found]
+        return sorted(versions, key=lambda v: int(v.version), reverse=True)
+
+    def find(self, identity: str) -> ModelVersion | None:
+        """The version that was trained from exactly this, or None."""
+        return next((v for v in self.versions() if v.tags.get(_IDENTITY) == identity), None)
+
+    def metrics(self, version: ModelVersion) -> dict[str, float]:
+        """Every metric logged with the version."""
+        with self._calls() as client:
+            return dict(client.get_run(version.run_id).data.metrics)
+
+    def register(self, candidate: Candidate) -> ModelVersion:
+        """Log a run with everything and register it as a new version, last of all: a version is whole by construction.
+
+        A run that an earlier, killed attempt left unfinished is removed first.
+        """
+        import mlflow
+
+        with self._calls() as client:
+            self._drop_unfinished(client, candidate.identity)
+            tags = {**candidate.tags, _IDENTITY: candidate.identity}
+            with mlflow.start_run(tags=tags, run_name=tags.get("as_of")) as run:
+                mlflow.log_params(dict(candidate.parameters))
+                mlflow.log_metrics({k: v for k, v in candidate.metrics.items() if v == v})
+                mlflow.log_artifacts(str(candidate.attachments))
+                info = self._log_model(candidate)
+            if info.signature is None:
+                raise ContractViolation("MLflow stored no signature with the model; it is not registered")
+            created = client.create_model_version(
+                self.name, info.model_uri, run.info.run_id, tags=tags, model_id=info.model_id
+            )
+            return self.version(str(created.version))
+
+    def promote(self, version: ModelVersion, reason: str) -> None:
+        """Make a version the only one at stage Production, alias ``champion``. Doing it twice changes nothing."""
+        self._move(version, "Production", "champion", reason)
+
+    def stage(self, version: ModelVersion, reason: str) -> None:
+        """Let a version wait at stage Staging, alias ``challenger``."""
+        self._move(version, "Staging", "challenger", reason)
+
+    def download(self, version: ModelVersion, directory: Path) -> Path:
+        """Copy a version's saved ChurnModel into ``directory`` (made 0700) and return its folder."""
+        import mlflow
+
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with self._calls():
+            fetched = mlflow.artifacts.download_artifacts(
+                artifact_uri=f"models:/{self.name}/{version.version}",
+                dst_path=str(directory),
+                tracking_uri=self._settings.tracking_uri,
+            )
+        return Path(fetched) / _SERVED
+
+    def load(self, version: ModelVersion) -> ChurnModel:
+        """Download a version, check its files and load it."""
+        aside = Path(tempfile.mkdtemp(prefix="churn-model-"))
+        try:
+            return ChurnModel.load(self.download(version, aside))
+        finally:
+            shutil.rmtree(aside)
+
+    def _log_model(self, candidate: Candidate) -> Any:
+        import mlflow
+        from mlflow.models import infer_signature
+
+        with tempfile.TemporaryDirectory(prefix="churn-model-") as folder:
+            saved = Path(folder) / "core"
+            candidate.model.save(saved)
+            probability = candidate.model.predict_proba(candidate.input_example)
+            output = candidate.input_example[[]].assign(
+                churn_probability=probability, churn_prediction=candidate.model.decide(probability)
+            )
+            return mlflow.pyfunc.log_model(
+                name="model",
+                python_model=str(Path(__file__).with_name("mlflow_model.py")),
+                artifacts={"core": str(saved)},
+                signature=infer_signature(candidate.input_example, output),
+                input_example=candidate.input_example,
+                # Given, not inferred: inferring imports the model in subprocesses for seconds.
+                pip_requirements=list(_REQUIREMENTS),
+            )
+
+    def _at_stage(self, stage: str) -> ModelVersion | None:
+        at_stage = [v for v in self.versions() if v.stage == stage]
+        return at_stage[0] if at_stage else None
+
+    def _move(self, version: ModelVersion, stage: str, alias: str, reason: str) -> None:
+        with self._calls() as client:
+            client.set_model_version_tag(self.name, version.version, f"churn.{stage.lower()}.reason", reason)
+            client.transition_model_version_stage(self.name, version.version, stage, archive_existing_versions=True)
+            client.set_registered_model_alias(self.name, alias, version.version)
+            aliases = client.get_registered_model(self.name).aliases
+            if stage == "Production" and str(aliases.get("challenger")) == version.version:
+                client.delete_registered_model_alias(self.name, "challenger")
+
+    def _drop_unfinished(self, client: "MlflowClient", identity: str) -> None:
+        """Runs of the same training that never became a version: a killed attempt's, removed so that none lingers."""
+        experiment = client.get_experiment_by_name(self.name)
+        assert experiment is not None  # made by _client
+        registered = {v.run_id for v in self.versions()}
+        for run in client.search_runs([experiment.experiment_id], f"tags.`{_IDENTITY}` = '{identity}'"):
+            if run.info.run_id not in registered:
+                client.delete_run(run.info.run_id)
+
+    @contextmanager
+    def _calls(self) -> Iterator["MlflowClient"]:
+        """MLflow's client, its stage warnings silenced and its failures translated."""
+        from mlflow.exceptions import MlflowException
+
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", category=FutureWarning, message=".*stages")
+            try:
+                yield self._client
+            except MlflowException as e:
+                where = _without_password(self._settings.tracking_uri)
+                raise Unavailable(f"the model registry at {where} did not answer: {e.message}") from e
+
+    @cached_property
+    def _client(self) -> "MlflowClient":
+        """A client on the tracking server; the experiment and the registered model are made if they are not there."""
+        # A caller waits seconds, not minutes, for a registry that is away.
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+        os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+        os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")  # it warns of a missing pip, which uv leaves out
+        import mlflow
+
+        uri = self._settings.tracking_uri
+        if uri.startswith("sqlite:///"):
+            Path(uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+        mlflow.set_tracking_uri(uri)
+        client = mlflow.MlflowClient(uri, uri)
+        local = self._settings.artifact_root.as_uri() if uri.startswith("sqlite:") else None
+        if client.get_experiment_by_name(self.name) is None:
+            client.create_experiment(self.name, artifact_location=local)
+        mlflow.set_experiment(self.name)
+        if not client.search_registered_models(f"name = '{self.name}'"):
+            client.create_registered_model(self.name)
+        return client
+
+
+def _version(v: Any) -> ModelVersion:
+    return ModelVersion(
+        version=str(v.version),  # an int in MLflow 3.17
+        stage=str(v.current_stage),
+        run_id=str(v.run_id),
+        created_at=datetime.fromtimestamp(v.creation_timestamp / 1000, UTC),
+        tags=dict(v.tags),
+    )
+
+
+def _without_password(uri: str) -> str:
+    before, at, after = uri.rpartition("@")
+    return f"{before.split('//')[0]}//…@{after}" if at else uri

@@ -1,0 +1,192 @@
+"""The score book: published scores in a SQL database, SQLite by default, PostgreSQL by URL."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import sqlalchemy as sa
+from numpy.typing import NDArray
+from sqlalchemy.exc import DBAPIError, OperationalError
+
+from churn.errors import BadInput, Unavailable
+
+_METADATA = sa.MetaData()
+
+SCORES = sa.Table(
+    "scores",
+    _METADATA,
+    sa.Column("as_of", sa.Date, primary_key=True),
+    sa.Column("customer_id", sa.String, primary_key=True),
+    sa.Column("model_version", sa.String, primary_key=True),
+    sa.Column("churn_probability", sa.Float(53), nullable=False),
+    sa.Column("churn_prediction", sa.Integer, nullable=False),
+    # The page asks for the riskiest of one night.
+    sa.Index("scores_by_risk", "as_of", "model_version", "churn_probability"),
+)
+
+PUBLICATIONS = sa.Table(
+    "publications",
+    _METADATA,
+    sa.Column("as_of", sa.Date, primary_key=True),
+    sa.Column("model_version", sa.String, primary_key=True),
+    sa.Column("customers", sa.Integer, nullable=False),
+    sa.Column("predicted_to_churn", sa.Integer, nullable=False),
+    sa.Column("mean_probability", sa.Float(53), nullable=False),
+    sa.Column("threshold", sa.Float(53), nullable=False),
+    sa.Column("published_at", sa.DateTime(timezone=True), nullable=False),
+)
+
+
+@dataclass(frozen=True)
+class Publication:
+    """One night's scores by one model version."""
+
+    as_of: date
+    model_version: str
+    customers: int
+    predicted_to_churn: int
+    mean_probability: float
+    threshold: float
+    published_at: datetime
+
+
+@dataclass(frozen=True)
+class Score:
+    """One customer's published score."""
+
+    as_of: date
+    customer_id: str
+    model_version: str
+    churn_probability: float
+    churn_prediction: int
+
+
+class ScoreBook:
+    """Reads and publishes scores. Every publication is one transaction."""
+
+    def __init__(self, url: str) -> None:
+        self.url = sa.make_url(url)
+        if self.url.drivername == "postgresql":  # psycopg 3 is the driver that is installed
+            self.url = self.url.set(drivername="postgresql+psycopg")
+
+    def publish(
+        self,
+        as_of: date,
+        model_version: str,
+        customer_ids: Sequence[str],
+        probability: NDArray[np.float64],
+        prediction: NDArray[np.int64],
+        *,
+        threshold: float,
+    ) -> Publication:
+        """Replace the scores of (``as_of``, ``model_version``) by these, in one transaction.
+
+        The same scores again leave every row and the time of publication as they are.
+        """
+        scores = {
+            customer: (float(p), int(d)) for customer, p, d in zip(customer_ids, probability, prediction, strict=True)
+        }
+        if len(scores) != len(customer_ids):
+            raise BadInput(f"{len(customer_ids) - len(scores)} customers would be scored twice as of {as_of}")
+        publication = Publication(
+            as_of=as_of,
+            model_version=model_version,
+            customers=len(scores),
+            predicted_to_churn=int(prediction.sum()),
+            mean_probability=float(probability.mean()) if len(scores) else 0.0,
+            threshold=threshold,
+            published_at=datetime.now(UTC),
+        )
+        with self._transaction() as db:
+            key = (SCORES.c.as_of == as_of) & (SCORES.c.model_version == model_version)
+            if (known := self._publication(db, as_of, model_version)) and self._scores(db, key) == scores:
+                return known
+            db.execute(sa.delete(SCORES).where(key))
+            db.execute(
+                sa.delete(PUBLICATIONS).where(
+                    PUBLICATIONS.c.as_of == as_of, PUBLICATIONS.c.model_version == model_version
+                )
+            )
+            if scores:
+                columns = ("as_of", "customer_id", "model_version", "churn_probability", "churn_prediction")
+                db.execute(
+                    sa.insert(SCORES),
+                    [dict(zip(columns, (as_of, c, model_version, p, d), strict=True)) for c, (p, d) in scores.items()],
+                )
+            db.execute(sa.insert(PUBLICATIONS).values(**vars(publication)))
+        return publication
+
+    def latest(self) -> Publication | None:
+        """The newest night's publication; of several for the same night, the last one published."""
+        order = (PUBLICATIONS.c.as_of.desc(), PUBLICATIONS.c.published_at.desc())
+        with self._transaction() as db:
+            row = db.execute(sa.select(PUBLICATIONS).order_by(*order).limit(1)).one_or_none()
+        return _publication(row) if row else None
+
+    def top(self, limit: int) -> list[Score]:
+        """The ``limit`` riskiest customers of the latest publication, riskiest first; ties by customer."""
+        if (latest := self.latest()) is None:
+            return []
+        query = (
+            sa.select(SCORES)
+            .where(SCORES.c.as_of == latest.as_of, SCORES.c.model_version == latest.model_version)
+            .order_by(SCORES.c.churn_probability.desc(), SCORES.c.customer_id)
+            .limit(limit)
+        )
+        with self._transaction() as db:
+            return [Score(**row._mapping) for row in db.execute(query)]
+
+    def _publication(self, db: sa.Connection, as_of: date, model_version: str) -> Publication | None:
+        row = db.execute(
+            sa.select(PUBLICATIONS).where(PUBLICATIONS.c.as_of == as_of, PUBLICATIONS.c.model_version == model_version)
+        ).one_or_none()
+        return _publication(row) if row else None
+
+    def _scores(self, db: sa.Connection, key: Any) -> dict[str, tuple[float, int]]:
+        rows = db.execute(
+            sa.select(SCORES.c.customer_id, SCORES.c.churn_probability, SCORES.c.churn_prediction).where(key)
+        )
+        return {customer: (p, d) for customer, p, d in rows}
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sa.Connection]:
+        try:
+            with self._engine.begin() as db:
+                yield db
+        except OperationalError as e:
+            where = self.url.render_as_string(hide_password=True)
+            raise Unavailable(f"the score book at {where} did not answer: {_first_line(e)}") from e
+
+    @cached_property
+    def _engine(self) -> sa.Engine:
+        """Connects, and creates the tables that are not there yet."""
+        if self.url.drivername.startswith("sqlite"):
+            Path(self.url.database or ".").parent.mkdir(parents=True, exist_ok=True)
+            # 30 s: a night's publication may hold the write lock while another one waits.
+            engine = sa.create_engine(self.url, connect_args={"timeout": 30})
+            sa.event.listen(engine, "connect", _write_ahead)
+        else:
+            engine = sa.create_engine(self.url, pool_pre_ping=True)
+        _METADATA.create_all(engine)
+        return engine
+
+
+def _write_ahead(connection: Any, _: Any) -> None:
+    """Readers (the API) go on while a publication is written."""
+    connection.execute("pragma journal_mode=wal")
+
+
+def _publication(row: Any) -> Publication:
+    values = dict(row._mapping)
+    if values["published_at"].tzinfo is None:  # SQLite keeps no time zone; the times are UTC
+        values["published_at"] = values["published_at"].replace(tzinfo=UTC)
+    return Publication(**values)
+
+
+def _first_line(error: DBAPIError) -> str:
+    return str(error.orig or error).strip().splitlines()[0]

@@ -1,0 +1,82 @@
+"""The one configuration object: ``CHURN_*`` variables (also from ``.env``), read once at the edge, then passed in."""
+
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AliasChoices, Field, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+class Settings(BaseSettings):
+    """Frozen settings. Every field can be set as ``CHURN_<NAME>``; paths are made absolute."""
+
+    model_config = SettingsConfigDict(env_prefix="CHURN_", env_file=REPOSITORY / ".env", frozen=True, extra="ignore")
+
+    home: Path = REPOSITORY / ".churn"
+    """Everything the platform keeps: events, features, scores, models, Airflow's and MLflow's own files."""
+    landing: Path | None = None
+    """Where raw logs arrive; default ``<home>/landing``. Set it to a real log and the demo log is off."""
+    contract: str = "sparkify"
+    """Name of a shipped source contract, or the path of a TOML file."""
+    engine: Literal["duckdb"] = "duckdb"
+    """What runs the feature SQL."""
+    database_url: str | None = None
+    """SQLAlchemy URL of the score book; default SQLite in the data home."""
+    mlflow_tracking_uri: str | None = Field(
+        default=None, validation_alias=AliasChoices("MLFLOW_TRACKING_URI", "mlflow_tracking_uri")
+    )
+    """Default: the SQLite store in the data home, which is also the one that the local MLflow server shows."""
+    registered_model: str = "churn"
+
+    demo: bool = True
+    """Generate a log when the landing folder is empty, and go on landing its days. Off as soon as a real log is there."""
+    demo_customers: Annotated[int, Field(ge=10)] = 2_000
+    demo_days: Annotated[int, Field(ge=60)] = 90
+    demo_seed: int = 7
+
+    panel_snapshots: Annotated[int, Field(ge=1)] = 5
+    """Training snapshots, a week apart, before the hold-out."""
+    contact_cost: Annotated[float, Field(ge=0)] = 50.0
+    """What one contact costs."""
+    retained_value: Annotated[float, Field(ge=0)] = 200.0
+    """What a customer who stays is worth."""
+    contact_success: Annotated[float, Field(ge=0, le=1)] = 0.5
+    """Share of leaving customers whom a contact keeps. An assumption until a campaign measures it."""
+
+    airflow_port: int = 8080
+    mlflow_port: int = 5000
+    api_port: int = 8000
+    airflow_password: str = "admin"
+    """Password of the local Airflow user ``admin``. Everything listens on 127.0.0.1 only."""
+    registry_poll_seconds: Annotated[float, Field(gt=0)] = 5.0
+    """How often the API asks the registry which version is at stage Production."""
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
+    """Origins that may call the API from a browser, separated by commas; none by default."""
+
+    @field_validator("cors_origins", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return tuple(x.strip() for x in value.split(",") if x.strip()) if isinstance(value, str) else value
+
+    @cached_property
+    def landing_dir(self) -> Path:
+        return (self.landing or self.home / "landing").expanduser().absolute()
+
+    @cached_property
+    def data_home(self) -> Path:
+        return self.home.expanduser().absolute()
+
+    @cached_property
+    def score_database(self) -> str:
+        return self.database_url or f"sqlite:///{self.data_home / 'scores.db'}"
+
+    @cached_property
+    def tracking_uri(self) -> str:
+        return self.mlflow_tracking_uri or f"sqlite:///{self.data_home / 'mlflow' / 'mlflow.db'}"
+
+    @cached_property
+    def artifact_root(self) -> Path:
+        return self.data_home / "mlflow" / "artifacts"

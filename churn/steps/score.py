@@ -1,0 +1,68 @@
+"""Score: the Production model's probability for every customer at risk, published in one transaction."""
+
+from dataclasses import dataclass
+from datetime import date
+
+import pyarrow.parquet as pq
+
+from churn.errors import NotReady
+from churn.io.lake import Lake
+from churn.io.registry import Registry
+from churn.io.scorebook import ScoreBook
+from churn.settings import Settings
+from churn.steps.build_features import build_features
+from churn.steps.validate_features import validate_features
+
+
+@dataclass(frozen=True)
+class ScoreReport:
+    """What was published."""
+
+    as_of: str
+    model_version: str
+    customers: int
+    predicted_to_churn: int
+    mean_probability: float
+    threshold: float
+    published_at: str
+
+
+def score(settings: Settings, as_of: date) -> ScoreReport:
+    """The whole night as one command: features, their validation, scores."""
+    build_features(settings, as_of)
+    validate_features(settings, as_of)
+    return publish_scores(settings, as_of)
+
+
+def publish_scores(settings: Settings, as_of: date) -> ScoreReport:
+    """Score the features of ``as_of`` and publish. The same date again gives the same rows.
+
+    Raises NotReady without features or without a Production model.
+    """
+    path = Lake(settings.data_home).features(as_of)
+    if not path.is_file():
+        raise NotReady(f"there are no features as of {as_of}: run `churn features --as-of {as_of}` first")
+    registry = Registry(settings)
+    production = registry.production()
+    if production is None:
+        raise NotReady("no model is in production: run `churn train` (or the DAG retrain_model) first")
+    model = registry.load(production)
+    features = pq.ParquetFile(path).read().to_pandas()
+    probability = model.predict_proba(features)
+    published = ScoreBook(settings.score_database).publish(
+        as_of,
+        production.version,
+        features["customer_id"].tolist(),
+        probability,
+        model.decide(probability),
+        threshold=model.threshold,
+    )
+    return ScoreReport(
+        as_of=str(as_of),
+        model_version=published.model_version,
+        customers=published.customers,
+        predicted_to_churn=published.predicted_to_churn,
+        mean_probability=round(published.mean_probability, 6),
+        threshold=published.threshold,
+        published_at=published.published_at.isoformat(timespec="seconds"),
+    )

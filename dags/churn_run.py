@@ -1,0 +1,49 @@
+"""What the tasks of all DAGs share: the date they work for, and how a step's outcome reaches Airflow."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import asdict
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+from airflow.sdk import Param, get_current_context
+from airflow.sdk.exceptions import AirflowFailException
+
+from churn.errors import BadInput, NotReady
+from churn.settings import Settings
+
+DEFAULT_ARGS = {
+    # What may pass by itself (a busy database, a registry that restarts) is tried again; a broken contract is not.
+    "retries": 2,
+    "retry_delay": timedelta(seconds=30),
+}
+
+AS_OF = Param(
+    None,
+    type=["null", "string"],
+    format="date",
+    title="As of",
+    description="Cut-off date, UTC: nothing at or after its midnight is seen. Empty: the date of the run.",
+)
+
+
+def run_date() -> date:
+    """The date of this run: the form's, then the partition key, then the logical date, then today (UTC)."""
+    context: Any = get_current_context()
+    text = context["params"].get("as_of") or context["dag_run"].partition_key or context.get("ds")
+    return date.fromisoformat(text) if text else datetime.now(UTC).date()
+
+
+def run_step(step: Callable[..., Any], *args: Any, **changed_settings: Any) -> dict[str, Any]:
+    """Call a step with the settings of the environment; its report is the task's result.
+
+    What running again cannot mend (bad input, a missing predecessor) fails the task without a retry.
+    """
+    settings = Settings().model_copy(update=changed_settings)
+    try:
+        report = asdict(step(settings, *args))
+    except (BadInput, NotReady) as e:
+        raise AirflowFailException(str(e)) from e
+    for name, value in report.items():
+        logging.getLogger("churn").info("%s: %s", name.replace("_", " "), value)
+    return report

@@ -1,0 +1,89 @@
+"""
+### Retrain, compare, promote
+
+**What** — builds a training panel of several cut-offs with known outcomes, fits a model, measures it on the latest
+cut-off that was held out, registers it at stage Staging, compares it with the model in production on that same
+hold-out, and promotes it if it is better. The first model of all is promoted as it is.
+
+**When** — Sundays at 03:00 UTC, after the night's scoring: a week adds one snapshot. Or from the form. The same data
+again finds the version it led to before instead of making another.
+
+**When it fails** — a log that is too short says how many days are missing. `promote` being *skipped* is no failure: the
+model in production stays, and the report of `compare` says why.
+"""
+
+from typing import Any
+
+from airflow.sdk import CronPartitionTimetable, Param, dag, task
+from airflow.sdk.exceptions import AirflowSkipException
+
+from churn_assets import EVENTS, PRODUCTION_MODEL
+from churn_run import AS_OF, DEFAULT_ARGS, run_date, run_step
+
+
+@dag(
+    schedule=CronPartitionTimetable("0 3 * * 0", timezone="UTC", key_format="%Y-%m-%d", run_immediately=False),
+    catchup=False,
+    max_active_runs=1,
+    default_args=DEFAULT_ARGS,
+    doc_md=__doc__,
+    tags=["churn", "model"],
+    params={
+        "as_of": AS_OF,
+        "snapshots": Param(
+            5,
+            type="integer",
+            minimum=1,
+            maximum=52,
+            title="Training snapshots",
+            description="Weekly cut-offs to train on, before the held-out one. More need a longer log.",
+        ),
+        "promote": Param(
+            True,
+            type="boolean",
+            title="Promote if better",
+            description="Off: the new model waits at stage Staging, whatever the comparison says.",
+        ),
+        "comment": Param(
+            None,
+            type=["null", "string"],
+            maxLength=500,
+            title="Comment",
+            description="Why this training was started. Kept with the model version.",
+        ),
+    },
+)
+def retrain_model() -> None:
+    @task(inlets=[EVENTS])
+    def build_panel(params: dict[str, Any]) -> dict[str, Any]:
+        from churn.steps.build_panel import build_panel as step
+
+        return run_step(step, run_date(), panel_snapshots=params["snapshots"])
+
+    @task
+    def train(params: dict[str, Any]) -> dict[str, Any]:
+        from churn.steps.train import train_on_panel as step
+
+        return run_step(step, run_date(), params["comment"])
+
+    @task
+    def compare() -> dict[str, Any]:
+        from churn.steps.compare import compare as step
+
+        return run_step(step)
+
+    @task(outlets=[PRODUCTION_MODEL])
+    def promote(params: dict[str, Any]) -> dict[str, Any]:
+        from churn.steps.promote import promote as step
+
+        if not params["promote"]:
+            raise AirflowSkipException("the form said not to promote")
+        report = run_step(step)
+        if not report["promoted"]:
+            raise AirflowSkipException(f"version {report['production']} stays in production: {report['reason']}")
+        return report
+
+    build_panel() >> train() >> compare() >> promote()
+
+
+retrain_model()

@@ -1,0 +1,1 @@
+"""How the platform is started. Imports ``churn`` for its settings, never Airflow, MLflow or FastAPI."""

@@ -1,0 +1,139 @@
+"""The story of ``make run``: start everything, bring scores up to today, stay until told to stop."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from churn.settings import REPOSITORY, Settings
+from deploy.local import airflow_home, services
+from deploy.local.airflow_api import AirflowApi
+from deploy.local.console import Console
+from deploy.local.preflight import HOST, require_free_ports
+from deploy.local.runs import Runner
+from deploy.local.schedule import Schedule
+from deploy.local.services import Service
+from deploy.local.state import State, scores
+from deploy.local.supervisor import ServiceFailed, Supervisor
+
+TRAIN = "retrain_model"
+CHAIN = ("ingest_events", TRAIN, "score_nightly")
+_DAG_PROCESSOR = "airflow-dag-processor"
+_MODEL_SECONDS = 60.0
+"""The API polls the registry every few seconds and loads the model in one more."""
+
+
+@dataclass(frozen=True)
+class Options:
+    dags: Path = REPOSITORY / "dags"
+    api_app: str = services.API_APP
+    exit_when_ready: bool = False
+
+
+def require_ports(settings: Settings) -> None:
+    ports = {
+        "CHURN_AIRFLOW_PORT": ("Airflow", settings.airflow_port),
+        "CHURN_MLFLOW_PORT": ("MLflow", settings.mlflow_port),
+        "CHURN_API_PORT": ("the API", settings.api_port),
+    }
+    if not services.starts_mlflow(settings):
+        del ports["CHURN_MLFLOW_PORT"]
+    require_free_ports(ports)
+
+
+@dataclass(frozen=True)
+class Start:
+    """One start; ``run`` returns when everything is up, scored and printed."""
+
+    settings: Settings
+    options: Options
+    supervisor: Supervisor
+    console: Console
+
+    def run(self) -> None:
+        for folder in (airflow_home.folder(self.settings), self.settings.artifact_root):
+            folder.mkdir(parents=True, exist_ok=True)
+        airflow_home.write_passwords(self.settings)
+        address = f"http://{HOST}:{self.settings.airflow_port}"
+        api = AirflowApi(address, airflow_home.USER, self.settings.airflow_password, self.supervisor.pause)
+        schedule = Schedule(api, airflow_home.folder(self.settings) / "schedule.json")
+        try:
+            state = self._start_services(schedule)
+            self._await_dags(api, schedule)
+            self._bring_up_to_date(state, Runner(self.supervisor, self.console, api, schedule))
+            schedule.release_all()
+        finally:
+            api.close()
+        self._await_model()
+        self._summary(scores(self.settings))
+
+    def _start_services(self, schedule: Schedule) -> State:
+        """Two cores are busy with imports all the while, so what others wait for goes first."""
+        settings, supervisor = self.settings, self.supervisor
+        airflow = services.airflow(settings, self.options.dags)
+        first = list(airflow.first)
+        if services.starts_mlflow(settings):
+            first.insert(0, services.mlflow(settings))
+        self.console.say("starting " + ", ".join(service.title for service in [*first, *airflow.last]) + ", the API")
+        if not airflow_home.is_migrated(settings):
+            supervisor.run(airflow.migrate)
+            airflow_home.remember_migrated(settings)
+        last = [*airflow.last, services.api(settings, self.options.api_app)]
+        for service in first:
+            supervisor.start(service)
+        supervisor.await_healthy(s for s in first if s.name != _DAG_PROCESSOR)
+        schedule.hold()
+        look = self._look()
+        for service in [*last, look]:
+            supervisor.start(service)
+        supervisor.await_healthy([*airflow.first[1:], *last])
+        return State.parse(supervisor.finish(look))
+
+    def _look(self) -> Service:
+        argv = (services.PYTHON, "-m", "deploy.local.state")
+        return Service("state", "the look at what is there", argv, services.base_environment(self.settings))
+
+    def _await_dags(self, api: AirflowApi, schedule: Schedule) -> None:
+        """Until the DAGs of the chain were read by this start's DAG processor."""
+        since = self.supervisor.started_at(_DAG_PROCESSOR)
+        for _ in self.supervisor.every(0.5, 120.0, f"Airflow to read the DAGs {', '.join(CHAIN)}"):
+            if schedule.parsed(CHAIN, since):
+                return
+            if errors := api.import_errors(since):
+                raise ServiceFailed("\n".join(["Airflow cannot read a DAG file:", *errors]))
+
+    def _bring_up_to_date(self, state: State, runner: Runner) -> None:
+        """Ingest, train when there is no model, score; nothing of it when today's scores are there."""
+        today = datetime.now(UTC).date().isoformat()
+        if state.production and state.as_of == today:
+            self.console.say(f"customers are scored as of {today} already, nothing to run")
+            return
+        wanted = [dag_id for dag_id in CHAIN if dag_id != TRAIN or not state.production]
+        runner.schedule.release_all(but=CHAIN)  # the others follow the chain's assets
+        self.console.say(f"bringing scores up to {today}: {', then '.join(wanted)}")
+        for dag_id in wanted:
+            runner.run(dag_id, today)
+
+    def _await_model(self) -> None:
+        """The API serves what was just trained. Later than a minute is worth a line, not a stop."""
+        health = services.api(self.settings).health
+        try:
+            for _ in self.supervisor.every(0.5, _MODEL_SECONDS, "the API to load the model"):
+                if health and health.says("model_loaded"):
+                    return
+        except ServiceFailed as error:
+            self.console.say(f"{error} See {self.settings.data_home / 'logs' / 'api.log'}.")
+
+    def _summary(self, state: State) -> None:
+        settings = self.settings
+        scored = "no customers yet"
+        if state.customers is not None:
+            scored = f"{state.customers:,} customers as of {state.as_of}, by model version {state.scored_by}"
+        login = f"user {airflow_home.USER}, password {settings.airflow_password}"
+        self.console.box(
+            [
+                ("Airflow", f"http://{HOST}:{settings.airflow_port}  ({login})"),
+                ("MLflow", services.tracking_url(settings)),
+                ("API, page", f"http://{HOST}:{settings.api_port}/"),
+                ("Scored", scored),
+            ]
+        )

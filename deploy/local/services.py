@@ -1,0 +1,138 @@
+"""What is started, as data: name, command, environment, and how one sees that it is up."""
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+import httpx
+
+from churn.settings import REPOSITORY, Settings
+from deploy.local import airflow_home
+from deploy.local.preflight import HOST
+
+API_APP = "serving.app:create_app"
+PYTHON = sys.executable
+
+
+@dataclass(frozen=True)
+class Health:
+    """Up when ``url`` answers 200 and, where a component is named, that one has sent a heartbeat since the start."""
+
+    url: str
+    component: str | None = None
+
+    def ok(self, since: datetime) -> bool:
+        try:
+            answer = httpx.get(self.url, timeout=5.0)
+            if self.component is None or answer.status_code != httpx.codes.OK:
+                return answer.status_code == httpx.codes.OK
+            part = answer.json()[self.component]
+            beat = part[f"latest_{self.component}_heartbeat"]
+            return part["status"] == "healthy" and datetime.fromisoformat(beat) >= since
+        except (httpx.HTTPError, ValueError, KeyError, TypeError):
+            return False
+
+    def says(self, name: str) -> bool:
+        """Whether that field of the answer is true."""
+        try:
+            return bool(httpx.get(self.url, timeout=5.0).json()[name])
+        except (httpx.HTTPError, ValueError, KeyError, TypeError):
+            return False
+
+
+@dataclass(frozen=True)
+class Service:
+    """A process that stays. ``name`` also names its log file."""
+
+    name: str
+    title: str
+    argv: tuple[str, ...]
+    env: Mapping[str, str] = field(repr=False)
+    health: Health | None = None
+    cwd: Path = REPOSITORY
+
+
+def base_environment(settings: Settings) -> dict[str, str]:
+    """What every child gets: one data home, one registry, no telemetry, byte code kept."""
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    threads = str(min(os.cpu_count() or 1, 4))  # more threads than that slow small trainings down
+    return {
+        "OMP_NUM_THREADS": threads,
+        **env,
+        "PATH": os.pathsep.join([str(Path(PYTHON).parent), env.get("PATH", os.defpath)]),
+        "PYTHONUNBUFFERED": "1",
+        "CHURN_HOME": str(settings.data_home),
+        "MLFLOW_TRACKING_URI": tracking_url(settings),
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "DO_NOT_TRACK": "true",
+        "GX_ANALYTICS_ENABLED": "false",
+    }
+
+
+def tracking_url(settings: Settings) -> str:
+    """The user's own registry, or the server that is started here."""
+    return settings.mlflow_tracking_uri or f"http://{HOST}:{settings.mlflow_port}"
+
+
+def starts_mlflow(settings: Settings) -> bool:
+    return settings.mlflow_tracking_uri is None
+
+
+def mlflow(settings: Settings) -> Service:
+    """The tracking server over the SQLite store that the command line also opens directly."""
+    command = ("-m", "mlflow", "server", "--host", HOST, "--port", str(settings.mlflow_port), "--workers", "1")
+    store = ("--backend-store-uri", settings.tracking_uri)
+    artifacts = ("--no-serve-artifacts", "--default-artifact-root", str(settings.artifact_root))
+    return Service(
+        name="mlflow",
+        title="MLflow",
+        argv=(PYTHON, *command, *store, *artifacts),
+        env=base_environment(settings),
+        health=Health(f"http://{HOST}:{settings.mlflow_port}/health"),
+    )
+
+
+def api(settings: Settings, app: str = API_APP) -> Service:
+    """The REST API and its page."""
+    command = ("-m", "uvicorn", "--factory", app, "--host", HOST, "--port", str(settings.api_port))
+    return Service(
+        name="api",
+        title="API",
+        argv=(PYTHON, *command),
+        env=base_environment(settings) | {"OMP_NUM_THREADS": "1"},  # one request needs no second thread
+        health=Health(f"http://{HOST}:{settings.api_port}/api/churn/health"),
+    )
+
+
+@dataclass(frozen=True)
+class Airflow:
+    """Airflow's processes. The scheduler comes last: it must not see a DAG before the DAG is held."""
+
+    migrate: Service
+    first: tuple[Service, ...]
+    last: tuple[Service, ...]
+
+
+def airflow(settings: Settings, dags: Path) -> Airflow:
+    env = base_environment(settings) | airflow_home.environment(settings, dags)
+    health = f"http://{HOST}:{settings.airflow_port}/api/v2/monitor/health"
+
+    def component(name: str, title: str, watched: Health | None) -> Service:
+        argv = (PYTHON, "-m", "airflow", *name.split())
+        return Service("airflow-" + name.replace(" ", "-"), title, argv, env, watched)
+
+    return Airflow(
+        migrate=component("db migrate", "Airflow's database", None),
+        first=(
+            component("api-server", "Airflow", Health(health)),
+            component("dag-processor", "Airflow's DAG processor", Health(health, "dag_processor")),
+        ),
+        last=(
+            component("scheduler", "Airflow's scheduler", Health(health, "scheduler")),
+            component("triggerer", "Airflow's triggerer", Health(health, "triggerer")),
+        ),
+    )

@@ -1,0 +1,46 @@
+"""What an earlier start left: a model at stage Production, published scores.
+
+``python -m deploy.local.state`` prints all of it as one line of JSON: a child that ends, because the registry's client
+costs seconds and 250 MB that a supervisor should not keep for the day. The scores alone are cheap to read.
+"""
+
+import json
+from dataclasses import asdict, dataclass, replace
+from typing import Self
+
+from churn.io.scorebook import ScoreBook
+from churn.settings import Settings
+
+
+@dataclass(frozen=True)
+class State:
+    """``as_of`` (ISO date), ``customers`` and ``scored_by`` describe the latest scores, if there are any."""
+
+    production: str | None = None
+    as_of: str | None = None
+    customers: int | None = None
+    scored_by: str | None = None
+
+    @classmethod
+    def parse(cls, output: str) -> Self:
+        """From what the child printed, whose last line is the answer."""
+        return cls(**json.loads(output.strip().splitlines()[-1]))
+
+
+def scores(settings: Settings) -> State:
+    """The latest scores; says nothing about the model."""
+    latest = ScoreBook(settings.score_database).latest()
+    if latest is None:
+        return State()
+    return State(as_of=latest.as_of.isoformat(), customers=latest.customers, scored_by=str(latest.model_version))
+
+
+def everything(settings: Settings) -> State:
+    from churn.io.registry import Registry  # noqa: PLC0415  # imports MLflow
+
+    model = Registry(settings).production()
+    return replace(scores(settings), production=None if model is None else str(model.version))
+
+
+if __name__ == "__main__":
+    print(json.dumps(asdict(everything(Settings()))))

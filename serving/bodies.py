@@ -1,0 +1,65 @@
+"""From a request's bytes to JSON values, refusing what is too big, not JSON, or ambiguous."""
+
+import json
+from typing import Any
+
+from starlette.requests import ClientDisconnect, Request
+
+from serving.errors import clipped, refused, shown
+
+ONE_LIMIT = 64 * 1024
+"""Bytes for one customer: about a hundred times what it takes."""
+BATCH_LIMIT = 64 * 1024 * 1024
+"""Bytes for a batch: 100,000 customers take about 40 MB."""
+
+
+async def read(request: Request, limit: int) -> bytes:
+    """The body of a JSON request, never more than ``limit`` bytes of it. Raises Refused."""
+    kind = request.headers.get("content-type")
+    # No type at all is taken as JSON: many scripts send none. A form is what a forgotten header looks like.
+    if kind is not None and not _is_json(kind):
+        raise refused(415, f"content type {shown(kind)}", "application/json")
+    size = request.headers.get("content-length", "0")
+    if size.isdecimal() and int(size[:20]) > limit:
+        raise refused(413, f"{int(size[:20]):,} bytes", f"at most {limit:,} bytes")
+    body = bytearray()
+    try:
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > limit:
+                raise refused(413, f"more than {limit:,} bytes", f"at most {limit:,} bytes")
+    except ClientDisconnect:
+        raise refused(400, "a connection closed half-way", "the whole body") from None
+    return bytes(body)
+
+
+def parsed(body: bytes) -> Any:
+    """The JSON value. Raises Refused saying where it stops being JSON, or which name comes twice."""
+    if not body.strip():
+        raise refused(422, "an empty body", "JSON")
+    try:
+        # The hook is Python code: while a large batch is read, other requests get their turn.
+        return json.loads(body.decode("utf-8-sig"), object_pairs_hook=_unique)
+    except UnicodeDecodeError as e:
+        raise refused(422, f"bytes that are not UTF-8, from byte {e.start:,} on", "JSON in UTF-8") from None
+    except RecursionError:
+        raise refused(422, "values nested too deeply", "objects of plain numbers") from None
+    except json.JSONDecodeError as e:
+        found = f"text that is not JSON: {e.msg}, line {e.lineno:,} column {e.colno:,}"
+        raise refused(422, found, "JSON") from None
+    except ValueError:  # Python's own limit, against integers that take minutes to read
+        raise refused(422, "an integer of thousands of digits", "a number in the range of its feature") from None
+
+
+def _is_json(content_type: str) -> bool:
+    kind = content_type.partition(";")[0].strip().lower()
+    return kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json"))
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    names = dict(pairs)
+    if len(names) < len(pairs):
+        seen: set[str] = set()
+        twice = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
+        raise refused(422, "the name twice", "each name once", field=clipped(twice))
+    return names

@@ -1,0 +1,41 @@
+"""Headers that every answer carries: what a browser may do with it."""
+
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+_ALWAYS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+    "Cross-Origin-Opener-Policy": "same-origin",
+}
+_BASE = "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'"
+_PAGE = f"{_BASE}; img-src 'self' data:"
+# Swagger UI and ReDoc start from an inline script and style themselves inline; ReDoc searches in a worker.
+_DOCS = f"{_PAGE}; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; worker-src blob:"
+_DOCS_PATHS = frozenset({"/docs", "/redoc", "/docs/oauth2-redirect"})
+
+
+class SecurityHeaders:
+    """ASGI middleware; plain, because it is on the path of every prediction."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        path: str = scope["path"]
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                headers.update(_ALWAYS)
+                headers["Content-Security-Policy"] = _DOCS if path in _DOCS_PATHS else _PAGE
+                # Scores and health are of this moment; the page's own files are asked for again, and mostly not sent.
+                headers.setdefault("Cache-Control", "no-store" if path.startswith("/api/") else "no-cache")
+            await send(message)
+
+        await self._app(scope, receive, send_with_headers)

@@ -1,0 +1,39 @@
+"""Something looked at again and again, in a thread of its own."""
+
+import logging
+import threading
+from collections.abc import Callable
+
+_LOG = logging.getLogger(__name__)
+
+
+class Poller:
+    """Calls ``look`` at once and then every ``seconds``, until stopped. What it raises is logged, once per change."""
+
+    def __init__(self, name: str, look: Callable[[], None], seconds: float) -> None:
+        self._look = look
+        self._seconds = seconds
+        self._stopping = threading.Event()
+        # A daemon: a registry that hangs must not keep the process from ending.
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ends after the look that is under way, and waits for that a moment."""
+        self._stopping.set()
+        if self._thread.is_alive():
+            self._thread.join(timeout=2)
+
+    def _run(self) -> None:
+        last = ""
+        while not self._stopping.is_set():
+            try:
+                self._look()
+                last = ""
+            except Exception as e:  # a thread that dies would freeze what is served, in silence
+                if repr(e) != last:
+                    _LOG.exception("%s failed", self._thread.name)
+                last = repr(e)
+            self._stopping.wait(self._seconds)

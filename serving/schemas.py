@@ -1,0 +1,179 @@
+"""What the API takes and gives, for readers, for generated clients and for the page. Made from the feature list."""
+
+from datetime import date, datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from churn.core.features import CORE_FEATURES, FEATURES, Feature
+from serving.customers import MAX_ROWS, NAMES, expected
+
+EXAMPLE: dict[str, float] = {f.name: f.example for f in CORE_FEATURES}
+
+
+def _property(feature: Feature) -> dict[str, Any]:
+    kind: Any = "integer" if feature.whole else "number"
+    return {
+        "type": [kind, "boolean"] if feature.kind == "flag" else kind,
+        "minimum": feature.minimum,
+        "maximum": feature.maximum,
+        "description": f"{feature.meaning}; {expected(feature)}",
+        "examples": [feature.example],
+    }
+
+
+CUSTOMER: dict[str, Any] = {
+    "title": "Customer",
+    "type": "object",
+    "properties": {f.name: _property(f) for f in FEATURES},
+    "required": list(NAMES),
+    "additionalProperties": False,
+}
+CUSTOMERS: dict[str, Any] = {
+    "title": "Customers",
+    "type": "array",
+    "items": CUSTOMER,
+    "minItems": 1,
+    "maxItems": MAX_ROWS,
+}
+
+
+def request_body(schema: dict[str, Any], example: Any) -> dict[str, Any]:
+    """OpenAPI's description of a JSON body; the bodies are read by hand, in bulk."""
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema, "example": example}}}}
+
+
+class Prediction(BaseModel):
+    """How likely a customer is to churn within the horizon, and whether a contact is expected to pay."""
+
+    churn_prediction: Literal[0, 1] = Field(examples=[0])
+    churn_probability: float = Field(ge=0, le=1, examples=[0.23])
+    no_churn_probability: float = Field(ge=0, le=1, examples=[0.77])
+
+
+class IndexedPrediction(Prediction):
+    """The prediction for one customer of a batch."""
+
+    index: int = Field(ge=0, description="place of the customer in the request", examples=[0])
+
+
+class Predictions(BaseModel):
+    """One prediction per customer, in the order of the request."""
+
+    predictions: list[IndexedPrediction]
+
+
+class Health(BaseModel):
+    """Whether the service answers, with which model, and how fresh everything is."""
+
+    status: Literal["healthy", "waiting for a model"]
+    model_loaded: bool
+    timestamp: datetime
+    model_version: str | None = None
+    model_since: datetime | None = Field(None, description="when this process took the model")
+    registry_reachable: bool | None = Field(None, description="null until the registry was asked for the first time")
+    last_registry_check: datetime | None = None
+    production_version: str | None = Field(None, description="what the registry says; differs while a version is bad")
+    last_error: str | None = Field(None, description="why the served model is not the one in production")
+    scores_reachable: bool | None = None
+    scores_as_of: date | None = Field(None, description="cut-off of the newest published scores")
+    customers_scored: int | None = None
+    scores_age_days: int | None = None
+    scores_stale: bool | None = Field(None, description="the newest scores are older than a day: a night is missing")
+
+
+class Metrics(BaseModel):
+    """How good the served model is, measured on customers that it was not trained on. More metrics may follow."""
+
+    model_config = ConfigDict(extra="allow")
+
+    accuracy: float | None = Field(examples=[0.8889])
+    precision: float | None = Field(examples=[0.8])
+    recall: float | None = Field(examples=[0.6923])
+    f1_score: float | None = Field(examples=[0.7423])
+    roc_auc: float | None = Field(examples=[0.75])
+    precision_recall_auc: float | None = Field(examples=[0.2])
+
+
+class ModelInfo(BaseModel):
+    """What the served model is."""
+
+    model_type: str = Field(examples=["XGBoost Classifier"])
+    features: list[str]
+    target: str = Field(examples=["churn"])
+    model_path: str = Field(examples=["models:/churn/3"])
+    last_updated: datetime = Field(description="when the version was registered")
+    model_version: str = Field(examples=["3"])
+    serving_since: datetime
+    threshold: float = Field(description="from this probability on, churn_prediction is 1", examples=[0.5])
+    trained_on_rows: int
+    trained_on_customers: int
+    churn_rate: float
+    importance: dict[str, float] = Field(description="share of the total gain, per feature")
+
+
+class FeatureInfo(BaseModel):
+    """One input of the model."""
+
+    name: str
+    kind: Literal["count", "seconds", "days", "ratio", "flag"]
+    unit: str
+    whole: bool = Field(description="only whole numbers")
+    minimum: float
+    maximum: float
+    meaning: str
+    expected: str
+    example: float
+    required: bool
+
+
+class TopCustomer(BaseModel):
+    """One row of tonight's list."""
+
+    customer_id: str
+    churn_probability: float
+    churn_prediction: Literal[0, 1]
+
+
+class TopCustomers(BaseModel):
+    """The riskiest customers of the newest publication; without one, nulls and an empty list."""
+
+    as_of: date | None = Field(description="cut-off of the scores")
+    published_at: datetime | None
+    model_version: str | None
+    threshold: float | None
+    customers_scored: int
+    predicted_to_churn: int
+    age_days: int | None
+    stale: bool = Field(description="older than a day: a night is missing")
+    customers: list[TopCustomer]
+
+
+class ProblemInfo(BaseModel):
+    """One thing that is wrong with the request."""
+
+    field: str = Field(examples=["total_sessions"])
+    found: str = Field(examples=["-3"])
+    expected: str = Field(examples=["a whole number from 0 to 1,000,000,000 (count)"])
+    index: int | None = Field(None, description="which customer of a batch")
+    loc: list[str | int] = Field(examples=[["body", "total_sessions"]])
+    msg: str
+
+
+class Refusal(BaseModel):
+    """Why the request was not answered: at most 20 problems, and how many there are."""
+
+    detail: list[ProblemInfo]
+    error_count: int
+
+
+class Failure(BaseModel):
+    """Why the service cannot answer now."""
+
+    detail: str
+
+
+class Alive(BaseModel):
+    """A probe's answer."""
+
+    status: str

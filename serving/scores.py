@@ -1,0 +1,38 @@
+"""What is known about tonight's scores without asking the database: looked at now and then in the background."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from churn.io.scorebook import Publication, ScoreBook
+
+STALE_DAYS = 1
+"""Scores are made every night; older ones than this mean that a night is missing."""
+
+
+@dataclass(frozen=True)
+class LatestScores:
+    """The newest publication, or None, and whether the score book answered."""
+
+    publication: Publication | None = None
+    reachable: bool | None = None
+
+
+class ScoreWatch:
+    """``latest`` is swapped in one assignment, so that health never waits for a database."""
+
+    def __init__(self, book: ScoreBook) -> None:
+        self._book = book
+        self.latest = LatestScores()
+
+    def look(self) -> None:
+        """Ask the score book once. Keeps the last known publication where it does not answer."""
+        try:
+            self.latest = LatestScores(self._book.latest(), reachable=True)
+        except Exception:
+            self.latest = LatestScores(self.latest.publication, reachable=False)
+            raise
+
+
+def age_days(publication: Publication) -> int:
+    """Whole UTC days from the scores' cut-off to today."""
+    return (datetime.now(UTC).date() - publication.as_of).days

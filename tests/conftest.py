@@ -1,0 +1,35 @@
+"""What all tests share: one throwaway Airflow, set up before the first import of it, and a data home per test."""
+
+import os
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from churn.settings import Settings
+
+_DAGS = Path(__file__).resolve().parent.parent / "dags"
+
+# Airflow reads its configuration when it is imported; a test must never touch a real one.
+_AIRFLOW = Path(tempfile.mkdtemp(prefix="churn-airflow-"))
+os.environ.update(
+    {
+        "AIRFLOW_HOME": str(_AIRFLOW),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__CORE__DAGS_FOLDER": str(_DAGS),
+        "AIRFLOW__CORE__PLUGINS_FOLDER": str(_AIRFLOW / "plugins"),
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{_AIRFLOW / 'airflow.db'}",
+        "AIRFLOW__LOGGING__LOGGING_LEVEL": "WARNING",
+        "GX_ANALYTICS_ENABLED": "false",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+    }
+)
+for name in [name for name in os.environ if name.startswith("CHURN_") or name == "MLFLOW_TRACKING_URI"]:
+    del os.environ[name]
+
+
+@pytest.fixture
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """Settings with an own data home, which the environment names too."""
+    monkeypatch.setenv("CHURN_HOME", str(tmp_path / "home"))
+    return Settings(_env_file=None)  # type: ignore[call-arg]

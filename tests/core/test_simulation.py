@@ -1,0 +1,255 @@
+"""The simulated service: its risk is what it says, and its rows are what a real log would hold."""
+
+from datetime import date
+from functools import cache
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from churn.core.events import DAY_MS
+from churn.core.simulated_customers import WARM_UP_DAYS, everyone
+from churn.core.simulated_events import AUTHS, PAGES, Coded, Log, RawTable
+from churn.core.simulation import CANCEL, Day, Life, live
+
+START = date(2026, 1, 1)
+DAYS = 30
+
+
+@cache
+def lived(customers: int, days: int = DAYS, seed: int = 7) -> tuple[Life, list[Day]]:
+    life, days_lived = live(customers, seed, START, days)
+    return life, list(days_lived)
+
+
+def leavers(day: Day) -> np.ndarray:
+    return day.sessions.customer[day.sessions.outro == CANCEL]
+
+
+def written(customers: int, days: int, seed: int = 7) -> list[dict[str, np.ndarray]]:
+    """The rows of each day, decoded; null is None."""
+    life, days_lived = live(customers, seed, START, days)
+    log = Log(life)
+    return [{name: decoded(table, name) for name in table} for table in map(log.day, days_lived)]
+
+
+def decoded(table: RawTable, name: str) -> np.ndarray:
+    column = table[name]
+    if not isinstance(column, Coded):
+        return column
+    return np.array([*column.values, None], object)[column.codes]
+
+
+def all_days(log: list[dict[str, np.ndarray]], name: str) -> np.ndarray:
+    return np.concatenate([day[name] for day in log])
+
+
+@pytest.fixture(scope="module")
+def log() -> list[dict[str, np.ndarray]]:
+    return written(300, DAYS)
+
+
+def test_as_many_cancel_as_the_hazards_say() -> None:
+    _, days = lived(6_000, 90)
+    hazard = np.concatenate([day.hazard for day in days])
+    cancelled = sum(len(leavers(day)) for day in days)
+    assert abs(cancelled - hazard.sum()) < 4 * np.sqrt((hazard * (1 - hazard)).sum())
+
+
+def test_as_many_cancel_in_each_tenth_of_the_hazards_as_they_say() -> None:
+    _, days = lived(6_000, 90)
+    hazard = np.concatenate([day.hazard for day in days])
+    cancelled = np.concatenate([np.isin(day.at_risk, leavers(day)) for day in days])
+    for part in np.array_split(np.argsort(hazard), 10):
+        expected, spread = hazard[part].sum(), np.sqrt((hazard[part] * (1 - hazard[part])).sum())
+        assert abs(cancelled[part].sum() - expected) < 4 * spread
+
+
+def test_the_rate_is_a_plausible_one_and_stays_where_it_is() -> None:
+    _, days = lived(6_000, 90)
+    fortnight = [14 * np.concatenate([d.hazard for d in days[at : at + 30]]).mean() for at in (0, 30, 60)]
+    assert all(0.05 < rate < 0.08 for rate in fortnight)
+    assert len(days[-1].at_risk) == pytest.approx(len(days[0].at_risk), rel=0.1)
+
+
+def test_hazards_differ_widely_with_a_tail_that_is_clearly_at_risk() -> None:
+    _, days = lived(6_000, 90)
+    low, middle, high = np.quantile(14 * days[-1].hazard, [0.1, 0.5, 0.99])
+    assert high > 0.4
+    assert middle < 0.04
+    assert low < middle / 3
+
+
+def test_the_hazard_ranks_those_who_leave_within_a_fortnight_first() -> None:
+    _, days = lived(6_000, 90)
+    first = days[30]
+    left = np.isin(first.at_risk, np.concatenate([leavers(day) for day in days[30:44]]))
+    rank = np.argsort(np.argsort(first.hazard)) + 1
+    auc = (rank[left].sum() - left.sum() * (left.sum() + 1) / 2) / (left.sum() * (~left).sum())
+    assert 0.74 < auc < 0.87  # 0.81 over many seeds
+
+
+def test_what_can_be_seen_says_something_about_the_risk() -> None:
+    life, days = lived(6_000, 90)
+    at_risk = days[-1].at_risk
+    log_hazard = np.log(days[-1].hazard)
+    for seen in (life.dislikes, life.adverts, life.troubles):
+        assert np.corrcoef(np.log1p(seen[at_risk]), log_hazard)[0, 1] > 0.05
+
+
+def test_whoever_is_at_risk_has_registered_and_not_left() -> None:
+    life, days = lived(500)
+    gone: set[int] = set()
+    for day in days:
+        assert not gone & set(day.at_risk.tolist())
+        assert (life.who.registered_ms[day.at_risk] < day.start_ms).all()
+        assert ((day.hazard > 0) & (day.hazard < 1)).all()
+        gone |= set(leavers(day).tolist())
+    assert gone
+
+
+def test_a_longer_life_begins_with_the_shorter_one_across_the_arrival_of_new_periods() -> None:
+    _, short = lived(200, 89)
+    _, long = lived(200, 200)
+    for a, b in zip(short, long, strict=False):
+        assert np.array_equal(a.at_risk, b.at_risk)
+        assert np.array_equal(a.hazard, b.hazard)
+        assert np.array_equal(a.sessions.pages, b.sessions.pages)
+
+
+def test_another_seed_gives_another_life() -> None:
+    assert not np.array_equal(lived(50, 5, seed=1)[1][4].hazard, lived(50, 5, seed=2)[1][4].hazard)
+
+
+def test_exactly_the_given_number_of_customers_has_registered_by_day_90_and_more_come_later() -> None:
+    who = everyone(100, 7, START, 180).registered_ms
+    zero = (START - date(1970, 1, 1)).days * DAY_MS
+    assert (who < zero - WARM_UP_DAYS * DAY_MS).sum() == 70
+    assert (who < zero + 90 * DAY_MS).sum() == 100
+    assert (who < zero + 180 * DAY_MS).sum() == 130
+
+
+def test_sessions_of_a_customer_do_not_overlap() -> None:
+    _, days = lived(500)
+    customer = np.concatenate([d.sessions.customer for d in days])
+    start = np.concatenate([d.sessions.start_ms for d in days])
+    end = np.concatenate([d.sessions.end_ms for d in days])
+    order = np.lexsort((start, customer))
+    customer, start, end = customer[order], start[order], end[order]
+    same = (customer[1:] == customer[:-1]) & (customer[1:] >= 0)
+    assert same.sum() > 1_000
+    assert (start[1:][same] >= end[:-1][same]).all()
+
+
+def test_a_day_holds_its_own_events_in_order_of_time(log: list[dict[str, np.ndarray]]) -> None:
+    zero = (START - date(1970, 1, 1)).days * DAY_MS
+    for index, day in enumerate(log):
+        assert (np.diff(day["ts"]) >= 0).all()
+        assert (day["ts"] // DAY_MS == zero // DAY_MS + index).all()
+
+
+def test_items_count_up_from_0_inside_a_session_even_over_midnight(log: list[dict[str, np.ndarray]]) -> None:
+    session, item, ts = (all_days(log[:-1], name) for name in ("sessionId", "itemInSession", "ts"))
+    order = np.lexsort((item, session))
+    session, item, ts = session[order], item[order], ts[order]
+    first = np.concatenate([[True], session[1:] != session[:-1]])
+    assert (item[first] == 0).all()
+    assert (np.diff(item)[~first[1:]] == 1).all()
+    assert (np.diff(ts)[~first[1:]] >= 0).all()
+    over_midnight = (ts[1:] // DAY_MS != ts[:-1] // DAY_MS) & ~first[1:]
+    assert over_midnight.any()
+
+
+def test_nobody_does_anything_after_cancelling(log: list[dict[str, np.ndarray]]) -> None:
+    user, page, ts, auth = (all_days(log, name) for name in ("userId", "page", "ts", "auth"))
+    confirmed = page == "Cancellation Confirmation"
+    assert confirmed.sum() >= 5
+    assert (auth[confirmed] == "Cancelled").all()
+    assert (confirmed == (auth == "Cancelled")).all()
+    for who, when in zip(user[confirmed], ts[confirmed], strict=True):
+        assert ts[user == who].max() == when
+        assert page[(user == who) & (ts < when)][-1] == "Cancel"
+
+
+def test_about_three_rows_in_a_hundred_are_logged_out_and_say_nothing_about_anybody(
+    log: list[dict[str, np.ndarray]],
+) -> None:
+    out = all_days(log, "auth") == "Logged Out"
+    assert 0.02 < out.mean() < 0.05
+    assert (all_days(log, "userId")[out] == "").all()
+    for personal in ("firstName", "lastName", "gender", "location", "userAgent", "registration"):
+        values = all_days(log, personal)
+        assert all(v is None for v in values[out])
+        assert all(v is not None for v in values[~out])
+
+
+def test_most_rows_are_plays_and_only_plays_have_a_track(log: list[dict[str, np.ndarray]]) -> None:
+    plays = all_days(log, "page") == "NextSong"
+    assert 0.75 < plays.mean() < 0.9
+    for name in ("artist", "song", "length"):
+        assert np.array_equal(np.array([v is not None for v in all_days(log, name)]), plays)
+    assert 200 < np.mean(all_days(log, "length")[plays].astype(float)) < 300
+
+
+def test_a_track_begins_when_the_one_before_it_ends(log: list[dict[str, np.ndarray]]) -> None:
+    plays = all_days(log, "page") == "NextSong"
+    session, ts, length = (all_days(log, name)[plays] for name in ("sessionId", "ts", "length"))
+    order = np.lexsort((ts, session))
+    session, ts, length = session[order], ts[order], length[order].astype(float)
+    same = session[1:] == session[:-1]
+    assert np.abs(np.diff(ts)[same] - 1000 * length[:-1][same]).max() <= 1
+
+
+def test_customers_registered_before_their_first_event(log: list[dict[str, np.ndarray]]) -> None:
+    known = all_days(log, "userId") != ""
+    assert (all_days(log, "ts")[known] > all_days(log, "registration")[known].astype(float)).all()
+
+
+def test_whoever_registers_during_the_log_signs_up_in_their_first_session(log: list[dict[str, np.ndarray]]) -> None:
+    user, page, ts, registered = (all_days(log, name) for name in ("userId", "page", "ts", "registration"))
+    signed_up = set(all_days(log, "sessionId")[page == "Submit Registration"])
+    known = user != ""
+    new = {u for u, r in zip(user[known], registered[known], strict=True) if r >= ts[0] // DAY_MS * DAY_MS}
+    firsts = {all_days(log, "sessionId")[user == u][0] for u in new}
+    assert new
+    assert firsts == signed_up
+
+
+def test_the_plan_changes_only_with_a_submission_and_in_its_direction(log: list[dict[str, np.ndarray]]) -> None:
+    user, page, level, ts = (all_days(log, name) for name in ("userId", "page", "level", "ts"))
+    item = all_days(log, "itemInSession")
+    changes = {"Submit Upgrade": 0, "Submit Downgrade": 0}
+    for who in set(user) - {""}:
+        mine = np.flatnonzero(user == who)
+        mine = mine[np.lexsort((item[mine], ts[mine]))]
+        for before, after in pairwise(mine):
+            if page[before] in changes:
+                changes[page[before]] += 1
+                assert (level[before], level[after]) in {("free", "paid"), ("paid", "free")}
+                assert (page[before] == "Submit Upgrade") == (level[before] == "free")
+            else:
+                assert level[before] == level[after]
+    assert min(changes.values()) > 5
+
+
+def test_adverts_are_for_the_free_plan(log: list[dict[str, np.ndarray]]) -> None:
+    advert, free = all_days(log, "page") == "Roll Advert", all_days(log, "level") == "free"
+    assert advert[free].mean() > 10 * advert[~free].mean() > 0
+
+
+def test_every_page_and_auth_shows_up_in_a_longer_log() -> None:
+    log = written(400, 40)
+    assert set(all_days(log, "page")) == set(PAGES)
+    assert set(all_days(log, "auth")) == set(AUTHS)
+
+
+def test_a_customer_has_one_name_one_place_and_one_registration(log: list[dict[str, np.ndarray]]) -> None:
+    known = all_days(log, "userId") != ""
+    of = {name: all_days(log, name)[known] for name in ("userId", "firstName", "lastName", "gender", "registration")}
+    assert len(set(zip(*of.values(), strict=True))) == len(set(of["userId"])) > 150
+
+
+def test_a_customer_plays_between_ten_and_twenty_five_songs_a_day_on_average() -> None:
+    _, days = lived(2_000)
+    plays = sum(int(d.sessions.plays.sum()) for d in days)
+    assert 10 < plays / sum(len(d.at_risk) for d in days) < 25
