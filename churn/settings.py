@@ -32,7 +32,7 @@ class Settings(BaseSettings):
     registered_model: str = "churn"
 
     demo: bool = True
-    """Generate a log when the landing folder is empty, and go on landing its days. Off as soon as a real log is there."""
+    """Generate a log when the landing folder is empty, and go on landing its days. A real log there turns it off."""
     demo_customers: Annotated[int, Field(ge=10)] = 2_000
     demo_days: Annotated[int, Field(ge=60)] = 90
     demo_seed: int = 7
@@ -49,7 +49,7 @@ class Settings(BaseSettings):
     airflow_port: int = 8080
     mlflow_port: int = 5000
     api_port: int = 8000
-    airflow_password: str = "admin"
+    airflow_password: str = "admin"  # noqa: S105 - known on purpose: it listens on this machine only
     """Password of the local Airflow user ``admin``. Everything listens on 127.0.0.1 only."""
     registry_poll_seconds: Annotated[float, Field(gt=0)] = 5.0
     """How often the API asks the registry which version is at stage Production."""

@@ -15,7 +15,6 @@ rows are no failure: they are in `quarantine/` with the rule each one broke.
 from typing import Any
 
 from airflow.sdk import CronPartitionTimetable, dag, task
-
 from churn_assets import EVENTS
 from churn_run import AS_OF, DEFAULT_ARGS, run_date, run_step
 

@@ -16,7 +16,6 @@ from typing import Any
 
 from airflow.sdk import CronPartitionTimetable, Param, dag, task
 from airflow.sdk.exceptions import AirflowSkipException
-
 from churn_assets import EVENTS, PRODUCTION_MODEL
 from churn_run import AS_OF, DEFAULT_ARGS, run_date, run_step
 

@@ -14,7 +14,6 @@ then, and the last good night stays what everybody reads. `publish_scores` witho
 from typing import Any
 
 from airflow.sdk import CronPartitionTimetable, dag, task
-
 from churn_assets import EVENTS, SCORES
 from churn_run import AS_OF, DEFAULT_ARGS, run_date, run_step
 

@@ -17,6 +17,7 @@ from churn.io.registry import Registry
 from churn.io.scorebook import ScoreBook
 from churn.settings import Settings
 from serving import errors, log
+from serving.docs import ICON, add_redoc
 from serving.headers import SecurityHeaders
 from serving.poller import Poller
 from serving.routes import Parts, probes, router
@@ -46,7 +47,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         description=_DESCRIPTION,
         version=version("churn"),
         lifespan=_lifespan,
-        favicon_url="/static/favicon.svg",
+        redoc_url=None,
+        favicon_url=ICON,
     )
     book = ScoreBook(settings.score_database)
     app.state.settings = settings
@@ -58,6 +60,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     app.include_router(router)
     app.include_router(probes)
+    add_redoc(app)
     _add_page(app)
     errors.install(app, retry_after=max(1, math.ceil(settings.registry_poll_seconds)))
     if settings.cors_origins:

@@ -129,4 +129,5 @@ def expected(feature: Feature) -> str:
     if feature.kind == "flag":
         return "0 or 1 (or false, true)"
     kind = "a whole number" if feature.whole else "a number"
-    return f"{kind} from {feature.minimum:,.0f} to {feature.maximum:,.0f} ({feature.unit})"
+    unit = "" if feature.unit == "count" else f" ({feature.unit})"
+    return f"{kind} from {feature.minimum:,.0f} to {feature.maximum:,.0f}{unit}"

@@ -95,7 +95,7 @@ def install(app: FastAPI, retry_after: int) -> None:
     async def on_wrong_query(_: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
         detail = [
-            Problem(str(e["loc"][-1]), shown(e.get("input")), e["msg"], place=str(e["loc"][0])).as_json()
+            Problem(str(e["loc"][-1]), shown(e.get("input")), e["msg"].removeprefix("Input should be "), place=str(e["loc"][0])).as_json()
             for e in error.errors()
         ]
         return _answer(422, {"detail": detail, "error_count": len(detail)})

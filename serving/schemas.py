@@ -154,7 +154,7 @@ class ProblemInfo(BaseModel):
 
     field: str = Field(examples=["total_sessions"])
     found: str = Field(examples=["-3"])
-    expected: str = Field(examples=["a whole number from 0 to 1,000,000,000 (count)"])
+    expected: str = Field(examples=["a whole number from 0 to 1,000,000,000"])
     index: int | None = Field(None, description="which customer of a batch")
     loc: list[str | int] = Field(examples=[["body", "total_sessions"]])
     msg: str

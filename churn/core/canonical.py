@@ -1,13 +1,13 @@
 """From raw text columns to canonical events: how each column is read, and the rules a row must pass.
 
 A raw table has ``file_no``, ``line_no`` and every raw column of the contract as text. :func:`judged_sql` reads it into
-typed columns and writes down, per row, which rules it broke; :func:`events_sql` keeps the rows that broke none.
+typed columns and writes down, per row, which rules it broke; :func:`incoming_sql` keeps the rows that broke none.
 """
 
 from dataclasses import dataclass
 from typing import Literal
 
-from churn.core.events import EVENT_COLUMNS, Column, SourceContract
+from churn.core.events import DAY_MS, EVENT_COLUMNS, Column, SourceContract
 
 TYPED_COLUMNS = tuple(c for c in EVENT_COLUMNS if c != "ingested_ms")
 
@@ -23,7 +23,7 @@ _READS_AS = {
 
 @dataclass(frozen=True)
 class Rule:
-    """One thing every row must satisfy. ``raw_<column>`` is the text as it came, ``<column>`` the value read from it."""
+    """One thing every row must satisfy. ``raw_<column>`` is the text as it came, ``<column>`` the value read."""
 
     name: str
     column: str
@@ -85,10 +85,48 @@ from (
 ) as typed"""
 
 
-def events_sql(judged: str) -> str:
-    """Canonical columns (without ``ingested_ms``) of the rows that have a customer and broke no rule."""
+def counts_sql(judged: str) -> str:
+    """One row: rows read, rows without a customer, rows that broke a rule."""
+    return f"""
+select count(*), count_if(without_customer), count_if(not without_customer and broken <> '') from {judged}"""
+
+
+def broken_rules_sql(judged: str) -> str:
+    """``rule`` and how many rows broke it."""
+    return f"""
+select rule, count(*) from (
+  select unnest(string_split(broken, '; ')) as rule from {judged} where not without_customer and broken <> ''
+) as listed group by rule order by rule"""
+
+
+def incoming_sql(judged: str) -> str:
+    """Canonical events of the rows that broke no rule, with ``day`` and ``copy``.
+
+    Rows equal in every column are the same event delivered again, unless one file holds several of them: these are
+    numbered by ``copy``, so that overlapping files add nothing and true repetitions are not lost.
+    """
     columns = ", ".join(TYPED_COLUMNS)
-    return f"select file_no, {columns} from {judged} where not without_customer and broken = ''"
+    return f"""
+select distinct {columns}, copy, cast(floor(cast(ts_ms as double) / {DAY_MS}) as bigint) as day
+from (
+  select {columns}, row_number() over (partition by file_no, {columns}) as copy
+  from {judged} where not without_customer and broken = ''
+) as numbered"""
+
+
+def merged_sql(held: str, incoming: str, *, day: int, now_ms: int) -> str:
+    """A day's partition with the incoming events that it does not hold yet, in a total order."""
+    columns = ", ".join(TYPED_COLUMNS)
+    same = " and ".join(f"i.{c} is not distinct from h.{c}" for c in (*TYPED_COLUMNS, "copy"))
+    return f"""
+select {columns}, ingested_ms from {held}
+union all
+select {columns}, cast({now_ms} as bigint) as ingested_ms from {incoming} as i
+where i.day = {day} and not exists (
+  select 1 from (
+    select *, row_number() over (partition by {columns} order by ingested_ms) as copy from {held}
+  ) as h where {same})
+order by {columns}, ingested_ms"""
 
 
 def _value(contract: SourceContract, name: str) -> str:

@@ -58,8 +58,8 @@ CORE_FEATURES: tuple[Feature, ...] = (
         "days from the last event to the cut-off", 2,
     ),
     Feature(
-        "days_since_registration", f"cast(as_of_ms - registered_ms as double) / {DAY_MS}", "days", "days", 0, _CENTURY_DAYS,
-        "days from registration to the cut-off", 30,
+        "days_since_registration", f"cast(as_of_ms - registered_ms as double) / {DAY_MS}", "days", "days",
+        0, _CENTURY_DAYS, "days from registration to the cut-off", 30,
     ),
     Feature(
         "thumbs_up_ratio", "cast(likes as double) / nullif(plays, 0)", "ratio", "likes per song", 0, 1e6,
@@ -94,7 +94,7 @@ def session_days_sql(events: str, *, known_before_ms: int | None = None) -> str:
     """One row per (customer, session, UTC day): counts by kind, first and last event, the plan at the last one.
 
     ``known_before_ms`` leaves out what had not been ingested by then, to reproduce a past run.
-    "Last" is by (ts_ms, session_id, item_in_session, kind, plan), a total order, so that ties never depend on an engine.
+    "Last" is by (ts_ms, session_id, item_in_session, kind, plan): a total order, so that no tie is left to an engine.
     """
     known = "" if known_before_ms is None else f"\n  where ingested_ms < {int(known_before_ms)}"
     counts = ",\n  ".join(

@@ -6,7 +6,6 @@ the sha256 of both, checked before anything is loaded.
 
 import hashlib
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -97,7 +96,7 @@ class ChurnModel:
         (aside / _MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")
         if directory.exists():
             shutil.rmtree(directory)
-        os.replace(aside, directory)
+        aside.replace(directory)
 
     @classmethod
     def load(cls, directory: Path) -> Self:

@@ -98,7 +98,7 @@ class Customers:
         return cls(
             registered_ms=registered_ms,
             visits=np.minimum(spread(0.40, 0.70), 2.5),  # the public log: 0.23 a day, widely spread
-            frailty=0.45 * rng.standard_normal(n),
+            frailty=0.30 * rng.standard_normal(n),
             plays=spread(36, 0.35),
             likes=spread(1, 0.35),
             dislikes=spread(1, 0.55),

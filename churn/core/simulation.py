@@ -93,8 +93,8 @@ class Day:
 
 _WEEKDAY = (1.05, 1.05, 1.05, 1.05, 1.05, 0.90, 0.85)
 """Monday to Sunday; people listen at work."""
-_MOOD_KEPT = float(np.exp(-1 / 25))
-"""Moods last for weeks (25 days), so the last fortnight says something about the next."""
+_MOOD_KEPT = float(np.exp(-1 / 30))
+"""Moods last for weeks (30 days), so the last fortnight says something about the next."""
 _MOOD_SPREAD = 0.65
 _SHOCK, _SHOCK_ABOVE = -3.0, 2.60
 """A day on which something goes badly wrong for a customer: about once in nine months (a normal deviate above 2.70).
@@ -138,11 +138,11 @@ class Life:
         visits = self.who.visits * np.exp(0.20 * self.mood) * _WEEKDAY[(self.weekday_of_zero + day) % 7]
         tenure = np.maximum(self.zero_ms + day * DAY_MS - self.who.registered_ms, 0) / DAY_MS
         log_v = (
-            -6.03
+            -6.10
             + self.who.frailty
             - 1.20 * self.mood
             + 0.45 * np.log1p(self.dislikes)
-            + 0.22 * np.log1p(self.adverts)
+            + 0.25 * np.log1p(self.adverts)
             + 0.35 * np.log1p(self.troubles)
             + 0.90 * self.downgraded
             - 0.20 * self.paid
@@ -241,12 +241,12 @@ class Life:
         who, mood = self.who, self.mood[customer]
         rates = np.repeat(_PER_PLAY[:, None], len(customer), axis=1) * who.pages[customer]
         factor = dict.fromkeys(HANGING, np.ones(len(customer)))
-        factor["Thumbs Up"] = who.likes[customer] * np.exp(0.25 * mood)
-        factor["Thumbs Down"] = who.dislikes[customer] * np.exp(-0.55 * mood)
+        factor["Thumbs Up"] = who.likes[customer] * np.exp(0.35 * mood)
+        factor["Thumbs Down"] = who.dislikes[customer] * np.exp(-1.00 * mood)
         factor["Roll Advert"] = who.adverts[customer] * np.where(paid, 0.002, 0.075)
-        factor["Help"] = factor["Error"] = np.exp(-0.30 * mood)
+        factor["Help"] = factor["Error"] = np.exp(-0.60 * mood)
         factor["Upgrade"] = np.where(paid, 0.0, 1.0)
-        factor["Downgrade"] = np.where(paid, np.exp(-0.20 * mood), 0.0)
+        factor["Downgrade"] = np.where(paid, np.exp(-0.50 * mood), 0.0)
         return rates * np.stack([factor[page] for page in HANGING])
 
     def _remember(self, rng: np.random.Generator, day: Sessions) -> None:

@@ -61,7 +61,7 @@ def train(
         customers=len(np.unique(customers)),
         churn_rate=float(y.mean()),
         cross_validation=evaluate(y, out_of_fold, economics.threshold),
-        importance=importance(booster, x.columns),
+        importance=importance(booster, list(x.columns)),
         seed=seed,
     )
     return ChurnModel(booster, card)

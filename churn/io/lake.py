@@ -2,7 +2,6 @@
 
 import fcntl
 import json
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import date, timedelta
@@ -60,7 +59,7 @@ class Lake:
 
     @contextmanager
     def lock(self, name: str) -> Iterator[None]:
-        """One process at a time; a second one is told so instead of waiting. Ends with its process, however that ends."""
+        """One process at a time; a second one is told so instead of waiting. The lock ends with its process."""
         self.home.mkdir(parents=True, exist_ok=True)
         with (self.home / f".{name}.lock").open("w") as file:
             try:
@@ -89,6 +88,6 @@ def _write(path: Path, write: Callable[[Path], Any]) -> None:
         write(aside)
         if path.is_file() and path.read_bytes() == aside.read_bytes():
             return
-        os.replace(aside, path)
+        aside.replace(path)
     finally:
         aside.unlink(missing_ok=True)

@@ -9,7 +9,7 @@ import pandas as pd
 from churn.core.model import ChurnModel
 
 
-class RegisteredChurnModel(mlflow.pyfunc.PythonModel):  # type: ignore[name-defined,misc]
+class RegisteredChurnModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
     """Feature columns in; ``churn_probability`` and ``churn_prediction`` out."""
 
     def load_context(self, context: Any) -> None:

@@ -22,6 +22,9 @@ _SUFFIXES: dict[str, Literal["json", "csv", "parquet"]] = {
     ".csv": "csv", ".csv.gz": "csv", ".parquet": "parquet",
 }  # fmt: skip
 
+# The generator's answer lies beside the logs it writes, so that `simulate` and `ingest` can share a folder.
+_NO_LOG = "truth.parquet"
+
 # The longest line that is read. A log event has some hundred bytes.
 _LONGEST_LINE = 16_000_000
 
@@ -55,6 +58,8 @@ def find_raw_files(paths: Iterable[Path]) -> list[RawFile]:
             raise BadInput(f"{path} does not exist")
         for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
             kind = _format(file)
+            if file.name == _NO_LOG:
+                continue
             if kind and file.is_file() and not any(part.startswith(".") for part in file.relative_to(path).parts):
                 found[file] = kind
             elif file == path:

@@ -40,6 +40,11 @@ class Validation:
     def failures(self) -> tuple[Finding, ...]:
         return tuple(f for f in self.findings if not f.success)
 
+    @property
+    def met(self) -> int:
+        """How many expectations held."""
+        return len(self.findings) - len(self.failures)
+
 
 def validate_events(frame: "pd.DataFrame", rules: Sequence[Rule], *, max_bad_share: float) -> Validation:
     """Check judged rows (``raw_<column>`` and ``<column>``) against the contract's rules.

@@ -1,1 +1,4 @@
-"""The pipeline, one file per verb. A night: ingest · build_features · validate · score. A retraining: train · compare."""
+"""The pipeline, one file per verb.
+
+A night: ingest · build_features · validate_features · score. A retraining: build_panel · train · compare · promote.
+"""

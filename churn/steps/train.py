@@ -1,4 +1,4 @@
-"""Train: fit a model on the panel, measure it on the held-out snapshot, register it with everything that explains it."""
+"""Train: fit a model on the panel, measure it on the held-out snapshot, register it with what explains it."""
 
 import hashlib
 import json
@@ -108,7 +108,12 @@ def _fit(rows: pd.DataFrame, settings: Settings) -> ChurnModel:
 
 
 def _register(
-    registry: Registry, model: ChurnModel, holdout: pd.DataFrame, settings: Settings, tags: dict[str, str], identity: str
+    registry: Registry,
+    model: ChurnModel,
+    holdout: pd.DataFrame,
+    settings: Settings,
+    tags: dict[str, str],
+    identity: str,
 ) -> ModelVersion:
     features = holdout[list(FEATURE_NAMES)]
     churned, probability = holdout["churned"].to_numpy(), model.predict_proba(features)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from typing import Protocol
 
 import httpx
 
@@ -15,6 +16,12 @@ from deploy.local.preflight import HOST
 
 API_APP = "serving.app:create_app"
 PYTHON = sys.executable
+
+
+class HealthCheck(Protocol):
+    def ok(self, since: datetime) -> bool:
+        """Whether the service that was started ``since`` is up. Does not raise."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -51,7 +58,7 @@ class Service:
     title: str
     argv: tuple[str, ...]
     env: Mapping[str, str] = field(repr=False)
-    health: Health | None = None
+    health: HealthCheck | None = None
     cwd: Path = REPOSITORY
 
 
@@ -104,8 +111,12 @@ def api(settings: Settings, app: str = API_APP) -> Service:
         title="API",
         argv=(PYTHON, *command),
         env=base_environment(settings) | {"OMP_NUM_THREADS": "1"},  # one request needs no second thread
-        health=Health(f"http://{HOST}:{settings.api_port}/api/churn/health"),
+        health=api_health(settings),
     )
+
+
+def api_health(settings: Settings) -> Health:
+    return Health(f"http://{HOST}:{settings.api_port}/api/churn/health")
 
 
 @dataclass(frozen=True)

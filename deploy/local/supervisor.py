@@ -31,6 +31,7 @@ _CENSUS_SECONDS = 2.0
 """How often the processes below the services are counted; one count reads /proc once, a few milliseconds."""
 _SECOND_SIGNAL_SECONDS = 1.0
 """make passes TERM on, so one stop of a process group arrives twice; a person needs longer to press Ctrl-C again."""
+_REAP_SECONDS = 3.0
 _RESTARTS = 5
 _RESTART_WINDOW_SECONDS = 600.0
 _PR_SET_CHILD_SUBREAPER = 36  # <linux/prctl.h>
@@ -68,8 +69,11 @@ class Supervisor:
     ``with_parent`` also stops when the parent process ends or was asked to (see ``ParentWatch``).
     """
 
-    def __init__(self, console: Console, home: Path, *, with_parent: bool = False) -> None:
+    def __init__(
+        self, console: Console, home: Path, *, with_parent: bool = False, stop_seconds: float = STOP_SECONDS
+    ) -> None:
         self._console = console
+        self._stop_seconds = stop_seconds
         self._logs = home / "logs"
         self._run_file = RunFile(home / "run" / "processes.json")
         self._cwd = Path(__file__).parents[2]
@@ -243,12 +247,26 @@ class Supervisor:
             self._console.say("stopping " + ", ".join(r.service.title for r in self._running.values()))
         self._take_census()
         leaders = [running.leader for running in self._running.values()]
-        killed = processes.end(leaders, self._known, grace=STOP_SECONDS, hurry=self._signals.impatient, reap=self._reap)
-        self._running.clear()
+        killed = processes.end(
+            leaders, self._known, grace=self._stop_seconds, hurry=self._signals.impatient, reap=self._reap
+        )
+        self._collect_exit_codes()
         self._run_file.clear()
         self._release_guard()
         if anything:
             self._console.say("stopped" + (f" ({len(killed)} processes had to be killed)" if killed else ""))
+
+    def _collect_exit_codes(self) -> None:
+        """Ended processes stay in the process table until their parent asks; not every container's init does."""
+        deadline = time.monotonic() + _REAP_SECONDS
+        for running in self._running.values():
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                running.process.wait(max(0.0, deadline - time.monotonic()))
+        guarded = self._guard.pid if self._guard else None
+        while time.monotonic() < deadline and any(c.pid != guarded for c in psutil.Process().children()):
+            self._reap()
+            time.sleep(0.05)
+        self._running.clear()
 
     def _release_guard(self) -> None:
         if self._guard and self._guard.stdin:

@@ -11,12 +11,20 @@ const GROUPS = [
   ["Time and plan", ["time_since_last_activity", "days_since_registration", "is_paid_user"]],
 ];
 
+const LABELS = {
+  thumbs_up_count: "Thumbs up", thumbs_down_count: "Thumbs down", is_paid_user: "Plan",
+  add_playlist_count: "Added to playlists", add_friend_count: "Friends added",
+  time_since_last_activity: "Last seen", days_since_registration: "Registered for",
+};
+
 // Follow from the counts until someone types into them.
 const DERIVED = {
   avg_songs_per_session: ["total_songs_played", "total_sessions"],
   thumbs_up_ratio: ["thumbs_up_count", "total_songs_played"],
   thumbs_down_ratio: ["thumbs_down_count", "total_songs_played"],
 };
+
+const UNITS = new Set(["seconds", "days"]);
 
 const METRICS = [
   ["roc_auc", "ROC AUC", "How often a leaver is ranked above a stayer. 0.5 is chance, 1 is perfect."],
@@ -51,15 +59,16 @@ async function ask(path, options) {
   return { status: answer.status, ok: answer.ok, body, version: answer.headers.get("X-Model-Version") };
 }
 
-const percent = (p) => (p > 0 && p < 0.001 ? "< 0.1 %" : p < 1 && p > 0.999 ? "> 99.9 %" : `${(p * 100).toFixed(1)} %`);
-const round = (p) => `${+(p * 100).toFixed(1)} %`;
+const NBSP = "\u00a0";
+const percent = (p) => (p > 0 && p < 0.001 ? `< 0.1${NBSP}%` : p < 1 && p > 0.999 ? `> 99.9${NBSP}%` : `${(p * 100).toFixed(1)}${NBSP}%`);
+const round = (p) => `${+(p * 100).toFixed(1)}${NBSP}%`;
 const whole = (n) => n.toLocaleString("en-US");
 const day = (iso) => new Date(iso).toLocaleDateString("en-GB", { day: "numeric", month: "short", year: "numeric", timeZone: "UTC" });
 const moment = (iso) => new Date(iso).toLocaleString("en-GB", { day: "numeric", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit" });
 const plural = (n, one, many = `${one}s`) => `${whole(n)} ${n === 1 ? one : many}`;
 const title = (name) => {
-  const words = name.replace(/^avg_/, "average_").replaceAll("_", " ").replace(/ count$/, "").replace(/^is paid user$/, "plan");
-  return words[0].toUpperCase() + words.slice(1);
+  const words = name.replace(/^avg_/, "average_").replaceAll("_", " ");
+  return LABELS[name] ?? words[0].toUpperCase() + words.slice(1);
 };
 
 function notice(box, text, kind = "") {
@@ -90,9 +99,9 @@ function fieldOf(feature) {
     type: "text", id: name, name, defaultValue: String(feature.example), autocomplete: "off",
     inputMode: feature.whole ? "numeric" : "decimal", title: `Expected: ${feature.expected}`, attributes: described,
   });
-  const unit = feature.unit === "count" ? "" : feature.unit;
+  const unit = UNITS.has(feature.kind) ? [element("span", { className: "unit" }, feature.unit)] : [];
   return element("div", { className: "field" },
-    element("label", { htmlFor: name }, title(name), element("span", { className: "unit" }, unit)), input, help, fault);
+    element("label", { htmlFor: name }, title(name)), element("div", { className: "box" }, ...unit, input), help, fault);
 }
 
 function buildForm(features) {
@@ -121,9 +130,9 @@ function derive() {
     const input = $(name);
     if (!input) continue;
     const [a, b] = [valueOf(above), valueOf(below)];
-    const follows = !state.edited.has(name);
-    $(`${name}-tag`).hidden = !follows;
-    if (follows && typeof a === "number" && typeof b === "number") input.value = String(b > 0 ? +(a / b).toPrecision(6) : 0);
+    const follows = !state.edited.has(name) && typeof a === "number" && typeof b === "number";
+    $(`${name}-tag`).hidden = state.edited.has(name);
+    if (follows && a >= 0 && b >= 0) input.value = String(b > 0 ? +(a / b).toPrecision(6) : 0);
   }
 }
 
@@ -144,7 +153,7 @@ function clearFaults() {
 }
 
 function showProblems(problems) {
-  const elsewhere = problems.filter((p) => !showFault(p.field, p.found === "null" || p.found === "nothing"
+  const elsewhere = problems.filter((p) => !showFault(p.field, p.found === "null"
     ? `Please fill this in: ${p.expected}.` : `Expected ${p.expected}.`));
   const first = problems.find((p) => $(`${p.field}-fault`));
   if (first) document.getElementsByName(first.field)[0]?.focus();
@@ -169,7 +178,7 @@ async function score(event) {
       method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(customer),
     });
     if (mine !== state.request) return;
-    if (answer.ok) showResult(answer.body, answer.version);
+    if (answer.ok) await showResult(answer.body, answer.version);
     else if (answer.status === 422 && Array.isArray(answer.body.detail)) showProblems(answer.body.detail);
     else if (answer.status === 503) showFailure("There is no model yet. Scoring works as soon as one is promoted.");
     else showFailure(`The API answered with an error (${answer.status}).`);
@@ -180,8 +189,8 @@ async function score(event) {
   }
 }
 
-function showResult({ churn_probability: p, churn_prediction: leaves }, version) {
-  if (version !== state.version) loadModel();
+async function showResult({ churn_probability: p, churn_prediction: leaves }, version) {
+  if (version !== state.version) await loadModel(); // promoted a moment ago: the threshold may be another one
   $("result").dataset.state = leaves ? "leave" : "stay";
   $("result-empty").hidden = true;
   $("result-body").hidden = false;
@@ -190,6 +199,7 @@ function showResult({ churn_probability: p, churn_prediction: leaves }, version)
   $("verdict").textContent = leaves ? "Likely to leave: contact this customer" : "Likely to stay: no contact needed";
   $("result-model").textContent = version ? `Scored by model version ${version}.` : "";
   showThreshold(p, leaves);
+  $("result").scrollIntoView({ block: "nearest" });
 }
 
 function showThreshold(p, leaves) {
@@ -258,6 +268,12 @@ function fact(name, value, small = "") {
   return element("div", {}, element("dt", {}, name), element("dd", {}, value, small ? element("small", {}, small) : ""));
 }
 
+function noModel() {
+  state.threshold = state.version = null;
+  $("model-body").hidden = true;
+  notice($("model-notice"), "No model yet. It appears here by itself as soon as a version is promoted to Production.");
+}
+
 async function loadModel() {
   let info, metrics;
   try {
@@ -265,11 +281,8 @@ async function loadModel() {
   } catch (error) {
     return notice($("model-notice"), error.message, "bad");
   }
-  $("model-body").hidden = !info.ok || !metrics.ok;
-  if (!info.ok || !metrics.ok) {
-    state.threshold = state.version = null;
-    return notice($("model-notice"), "No model yet. It appears here by itself as soon as a version is promoted to Production.");
-  }
+  if (!info.ok || !metrics.ok) return noModel();
+  $("model-body").hidden = false;
   notice($("model-notice"), "");
   const m = info.body;
   state.threshold = m.threshold;
@@ -303,7 +316,7 @@ async function watch() {
     else [text, kind] = [`Healthy, version ${health.model_version}`, "good"];
     $("health").title = health.last_error ?? "";
     const now = JSON.stringify([health.model_version, health.model_since, health.scores_as_of, health.customers_scored, health.scores_reachable]);
-    if (now !== seen || !state.features.length) await refresh();
+    if (now !== seen || !state.features.length) await refresh(health.model_loaded);
     seen = now;
   } catch (error) {
     [text, kind, seen] = ["API away", "bad", ""];
@@ -317,9 +330,9 @@ async function watch() {
   }
 }
 
-async function refresh() {
+async function refresh(modelLoaded) {
   const form = state.features.length ? null : ask("/features").then((answer) => answer.ok && buildForm(answer.body));
-  await Promise.all([form, loadModel(), loadList()]);
+  await Promise.all([form, modelLoaded ? loadModel() : noModel(), loadList()]);
 }
 
 $("form").addEventListener("submit", score);

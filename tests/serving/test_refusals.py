@@ -45,7 +45,7 @@ def test_a_wrong_value_is_named_with_what_came_and_what_was_expected(
     problem = only_problem(client.post(path, content=text, headers=JSON))
     assert problem["field"] == "total_sessions"
     assert problem["found"] == found
-    assert problem["expected"] == "a whole number from 0 to 1,000,000,000 (count)"
+    assert problem["expected"] == "a whole number from 0 to 1,000,000,000"
     assert problem["loc"] == (["body", "total_sessions"] if path == PREDICT else ["body", 1, "total_sessions"])
     assert problem.get("index") == (None if path == PREDICT else 1)
     assert "total_sessions" in problem["msg"]
