@@ -94,10 +94,7 @@ def install(app: FastAPI, retry_after: int) -> None:
 
     async def on_wrong_query(_: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
-        detail = [
-            Problem(str(e["loc"][-1]), shown(e.get("input")), e["msg"].removeprefix("Input should be "), place=str(e["loc"][0])).as_json()
-            for e in error.errors()
-        ]
+        detail = [_query_problem(e).as_json() for e in error.errors()]
         return _answer(422, {"detail": detail, "error_count": len(detail)})
 
     async def on_churn_error(request: Request, error: Exception) -> Response:
@@ -115,6 +112,12 @@ def install(app: FastAPI, retry_after: int) -> None:
     app.add_exception_handler(RequestValidationError, on_wrong_query)
     app.add_exception_handler(ChurnError, on_churn_error)
     app.add_exception_handler(Exception, on_surprise)
+
+
+def _query_problem(error: dict[str, Any]) -> Problem:
+    """A problem with a parameter, from pydantic's words."""
+    place, *_, name = error["loc"]
+    return Problem(str(name), shown(error.get("input")), error["msg"].removeprefix("Input should be "), place=place)
 
 
 def _answer(status: int, body: dict[str, Any], headers: dict[str, str] | None = None) -> Response:

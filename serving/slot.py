@@ -121,7 +121,7 @@ def _check(model: ChurnModel) -> None:
     if model.features != NAMES:
         missing, unknown = sorted(set(NAMES) - set(model.features)), sorted(set(model.features) - set(NAMES))
         raise ContractViolation(
-            f"the model's features are not the API's: without {missing}, with {unknown} (the order counts too)"
+            f"the model's features are not the API's, in their order: it takes {unknown[:3]}, lacks {missing[:3]}"
         )
     probability = model.predict_proba(_PROBES)
     if not ((probability >= 0) & (probability <= 1)).all() or probability.shape != (len(_PROBES),):
@@ -130,4 +130,4 @@ def _check(model: ChurnModel) -> None:
 
 def _reason(error: Exception) -> str:
     """One line; the first one, where a library says a whole page."""
-    return f"{type(error).__name__}: {error}".splitlines()[0][:300]
+    return f"{type(error).__name__}: {error}".splitlines()[0][:500]

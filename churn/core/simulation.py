@@ -138,7 +138,7 @@ class Life:
         visits = self.who.visits * np.exp(0.20 * self.mood) * _WEEKDAY[(self.weekday_of_zero + day) % 7]
         tenure = np.maximum(self.zero_ms + day * DAY_MS - self.who.registered_ms, 0) / DAY_MS
         log_v = (
-            -6.10
+            -6.30
             + self.who.frailty
             - 1.20 * self.mood
             + 0.45 * np.log1p(self.dislikes)

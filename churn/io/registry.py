@@ -203,7 +203,8 @@ class Registry:
                 yield self._client
             except MlflowException as e:
                 where = _without_password(self._settings.tracking_uri)
-                raise Unavailable(f"the model registry at {where} did not answer: {e.message}") from e
+                said = e.message.replace(self._settings.tracking_uri, where)
+                raise Unavailable(f"the model registry at {where} did not answer: {said}") from e
 
     @cached_property
     def _client(self) -> "MlflowClient":
@@ -241,5 +242,5 @@ def _version(v: Any) -> ModelVersion:
 
 
 def _without_password(uri: str) -> str:
-    before, at, after = uri.rpartition("@")
-    return f"{before.split('//')[0]}//…@{after}" if at else uri
+    scheme, _, rest = uri.rpartition("://")
+    return f"{scheme}://{rest.rpartition('@')[2]}" if scheme else uri

@@ -36,7 +36,7 @@ def scores(settings: Settings) -> State:
 
 
 def everything(settings: Settings) -> State:
-    from churn.io.registry import Registry  # noqa: PLC0415  # imports MLflow
+    from churn.io.registry import Registry  # here, because it imports MLflow
 
     model = Registry(settings).production()
     return replace(scores(settings), production=None if model is None else str(model.version))

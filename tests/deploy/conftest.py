@@ -1,84 +1,11 @@
-"""Starting a supervisor over real child processes, and looking at what is left of them."""
+"""The fixture that starts supervisors, and cleans up whatever a failed test leaves of them."""
 
-import os
-import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
 import pytest
-
-REPOSITORY = Path(__file__).parents[2]
-SUPERVISED = Path(__file__).with_name("supervised.py")
-
-SAY_UP = "import os, pathlib, signal, subprocess, sys, time; pathlib.Path(os.environ['UP']).write_text(str(os.getpid()))\n"
-POLITE = SAY_UP + "time.sleep(300)"
-STUBBORN = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)\n" + POLITE
-CHILD = "signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(300)"
-# A grandchild in a session of its own whose parent has ended: nothing but its pid leads to it.
-RUNAWAY = (
-    "import subprocess, sys; code = 'import signal, time; ' + " + repr(CHILD) + "\n"
-    "middle = 'import subprocess, sys; subprocess.Popen([sys.executable, \"-c\", sys.argv[1]], start_new_session=True)'\n"
-    "subprocess.run([sys.executable, '-c', middle, code])\n" + POLITE
-)  # fmt: skip
-
-
-class Started:
-    """A running supervisor. ``everything`` is each process that carries this test's data home or was below it."""
-
-    def __init__(self, home: Path, argv: list[str]) -> None:
-        self.home = home
-        self.output = home / "output"
-        with self.output.open("wb") as file:
-            self.process = subprocess.Popen(
-                argv, stdout=file, stderr=subprocess.STDOUT, start_new_session=True, cwd=REPOSITORY, env=_environment()
-            )
-        self._seen: set[psutil.Process] = set()
-
-    def text(self) -> str:
-        return self.output.read_text()
-
-    def await_text(self, text: str, seconds: float = 15.0) -> None:
-        deadline = time.monotonic() + seconds
-        while text not in self.text():
-            assert time.monotonic() < deadline, f"no {text!r} in:\n{self.text()}"
-            assert self.process.poll() is None or text in self.text(), f"ended without {text!r}:\n{self.text()}"
-            time.sleep(0.02)
-
-    def look(self) -> set[psutil.Process]:
-        """Notes everything below the process as it is now."""
-        top = psutil.Process(self.process.pid)
-        self._seen |= {top, *top.children(recursive=True)}
-        return self._seen
-
-    def left(self) -> list[psutil.Process]:
-        return [p for p in self._seen if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
-
-    def await_nothing_left(self, seconds: float = 10.0) -> None:
-        deadline = time.monotonic() + seconds
-        while self.left():
-            assert time.monotonic() < deadline, f"still there: {self.left()}\n{self.text()}"
-            time.sleep(0.02)
-
-    def supervisor(self) -> psutil.Process:
-        """The process itself, or the one that make started."""
-        top = psutil.Process(self.process.pid)
-        return next(p for p in [top, *top.children()] if str(SUPERVISED) in p.cmdline())
-
-    def clean_up(self) -> None:
-        for process in self.left():
-            process.kill()
-        self.process.kill()
-        self.process.wait()
-
-
-def _environment() -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": str(REPOSITORY)}
-
-
-Supervise = Callable[..., Started]
+from supervising import SUPERVISED, Started, Supervise
 
 
 @pytest.fixture

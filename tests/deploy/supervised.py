@@ -30,7 +30,7 @@ def main() -> int:
     parser.add_argument("--with-parent", action="store_true")
     parser.add_argument("--stop-seconds", type=float, default=1.0)
     parser.add_argument("services", nargs="*")
-    chosen = parser.parse_args()
+    chosen = parser.parse_intermixed_args()
     services = []
     for pair in chosen.services:
         name, code = pair.split("=", 1)

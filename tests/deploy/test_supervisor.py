@@ -7,8 +7,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-
-from tests.deploy.conftest import POLITE, RUNAWAY, SAY_UP, STUBBORN, Supervise
+from supervising import POLITE, RUNAWAY, SAY_UP, STUBBORN, Supervise
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])

@@ -95,7 +95,8 @@ class Platform:
 
 
 def platform_in(folder: Path, **settings: Any) -> Platform:
-    return Platform(Settings(home=folder, registry_poll_seconds=0.2, mlflow_tracking_uri=None, **settings), folder)
+    given = {"home": folder, "registry_poll_seconds": 0.2, "mlflow_tracking_uri": None, **settings}
+    return Platform(Settings(**given), folder)
 
 
 @pytest.fixture(scope="session")
@@ -110,10 +111,17 @@ def second_model() -> ChurnModel:
 
 @pytest.fixture
 def platform(tmp_path: Path) -> Platform:
+    """With nothing in it yet."""
     return platform_in(tmp_path)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
+def scored(tmp_path: Path, served: Platform) -> Platform:
+    """With a score book of its own; the registry is the one that all share, because a new one takes seconds."""
+    return platform_in(tmp_path, mlflow_tracking_uri=served.settings.tracking_uri)
+
+
+@pytest.fixture(scope="session")
 def served(tmp_path_factory: pytest.TempPathFactory, first_model: ChurnModel) -> Platform:
     """One platform with a model in production, for tests that change nothing."""
     platform = platform_in(tmp_path_factory.mktemp("served"))
@@ -138,7 +146,7 @@ def running(settings: Settings) -> Iterator[httpx.Client]:
         assert not thread.is_alive()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def client(served: Platform) -> Iterator[httpx.Client]:
     """A running service with a model loaded, for tests that change nothing."""
     with running(served.settings) as client:

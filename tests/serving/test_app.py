@@ -7,7 +7,6 @@ import socket
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import httpx
 import pytest
@@ -15,7 +14,7 @@ import pytest
 from churn.core.features import CORE_FEATURES
 from churn.settings import Settings
 from serving import log
-from tests.serving.conftest import CUSTOMER, NAMES, Platform, platform_in, running
+from tests.serving.conftest import CUSTOMER, NAMES, Platform, running
 
 ORIGIN = {"Origin": "https://shop.example"}
 
@@ -66,10 +65,10 @@ def test_no_origin_may_call_by_default(client: httpx.Client) -> None:
     assert "access-control-allow-origin" not in client.get("/api/churn/health", headers=ORIGIN).headers
 
 
-def test_the_origins_of_the_settings_may_call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_origins_of_the_settings_may_call(scored: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CHURN_CORS_ORIGINS", "https://shop.example, https://other.example")
     assert Settings().cors_origins == ("https://shop.example", "https://other.example")
-    with running(platform_in(tmp_path).settings) as client:
+    with running(scored.settings.model_copy(update={"cors_origins": Settings().cors_origins})) as client:
         asks = {**ORIGIN, "Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "content-type"}
         allowed = client.options("/api/churn/predict", headers=asks)
         assert allowed.headers["access-control-allow-origin"] == ORIGIN["Origin"]

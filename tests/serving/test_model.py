@@ -2,8 +2,10 @@
 
 import shutil
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
@@ -12,7 +14,8 @@ import pytest
 
 from churn.core.model import ChurnModel
 from churn.core.training import train
-from tests.serving.conftest import CUSTOMER, NAMES, Platform, eventually, running
+from churn.io.registry import ModelVersion
+from tests.serving.conftest import CUSTOMER, NAMES, Platform, eventually, platform_in, running
 
 HEALTH, PREDICT = "/api/churn/health", "/api/churn/predict"
 
@@ -75,110 +78,114 @@ def test_without_a_model_it_waits_says_so_and_then_serves(platform: Platform, fi
         assert version_of(client) == "1"
 
 
-def test_it_follows_promotion_and_rollback_without_a_restart(
-    platform: Platform, first_model: ChurnModel, second_model: ChurnModel
-) -> None:
-    first = platform.promote(first_model)
+@dataclass(frozen=True)
+class Followed:
+    """A platform and a service that follows it. Every test begins with a good version in production."""
+
+    platform: Platform
+    client: httpx.Client
+    good: ModelVersion
+
+    @property
+    def health(self) -> dict[str, Any]:
+        body: dict[str, Any] = self.client.get(HEALTH).json()
+        return body
+
+    @property
+    def error(self) -> str:
+        return self.health["last_error"] or ""
+
+    def still_serves_the_good_one(self) -> bool:
+        return version_of(self.client) == self.good.version == self.health["model_version"]
+
+    def files(self, name: str) -> set[Path]:
+        return set(self.platform.settings.artifact_root.rglob(name))
+
+
+@pytest.fixture(scope="module")
+def following(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Platform, httpx.Client]]:
+    platform = platform_in(tmp_path_factory.mktemp("followed"))
     with running(platform.settings) as client:
-        eventually(lambda: version_of(client) == "1")
-        before = client.post(PREDICT, json=CUSTOMER).json()
-        platform.promote(second_model, roc_auc=0.8125)
-        eventually(lambda: version_of(client) == "2")
-        assert client.post(PREDICT, json=CUSTOMER).json() != before
-        assert client.get("/api/churn/model/metrics").json()["roc_auc"] == 0.8125
-        assert client.get("/api/churn/model/info").json()["model_path"] == "models:/churn/2"
-        platform.registry.promote(first, "a rollback")
-        eventually(lambda: version_of(client) == "1")
-        assert client.post(PREDICT, json=CUSTOMER).json() == before
+        yield platform, client
 
 
 @pytest.fixture
-def two_versions(platform: Platform, first_model: ChurnModel) -> Iterator[httpx.Client]:
-    """A service at version 1, for tests in which something goes wrong afterwards."""
-    platform.promote(first_model)
-    with running(platform.settings) as client:
-        eventually(lambda: version_of(client) == "1")
-        yield client
+def followed(following: tuple[Platform, httpx.Client], first_model: ChurnModel) -> Followed:
+    platform, client = following
+    good = platform.promote(first_model)
+    eventually(lambda: version_of(client) == good.version)
+    return Followed(platform, client, good)
 
 
-def error_of(client: httpx.Client) -> str:
-    return client.get(HEALTH).json()["last_error"] or ""
+def test_it_follows_promotion_and_rollback_without_a_restart(followed: Followed, second_model: ChurnModel) -> None:
+    client, platform = followed.client, followed.platform
+    before = client.post(PREDICT, json=CUSTOMER).json()
+    second = platform.promote(second_model, roc_auc=0.8125)
+    eventually(lambda: version_of(client) == second.version)
+    assert client.post(PREDICT, json=CUSTOMER).json() != before
+    assert client.get("/api/churn/model/metrics").json()["roc_auc"] == 0.8125
+    assert client.get("/api/churn/model/info").json()["model_path"] == f"models:/churn/{second.version}"
+    platform.registry.promote(followed.good, "a rollback")
+    eventually(lambda: version_of(client) == followed.good.version)
+    assert client.post(PREDICT, json=CUSTOMER).json() == before
 
 
-def files(platform: Platform, name: str) -> set[Path]:
-    return set(platform.settings.artifact_root.rglob(name))
-
-
-def test_a_registry_that_goes_away_changes_nothing_for_callers(
-    platform: Platform, two_versions: httpx.Client, second_model: ChurnModel
-) -> None:
-    database = Path(platform.settings.tracking_uri.removeprefix("sqlite:///"))
+def test_a_registry_that_goes_away_changes_nothing_for_callers(followed: Followed, second_model: ChurnModel) -> None:
+    database = Path(followed.platform.settings.tracking_uri.removeprefix("sqlite:///"))
     kept = database.with_suffix(".kept")
     shutil.copy(database, kept)
     database.write_bytes(b"no database " * 2000)
-    eventually(lambda: two_versions.get(HEALTH).json()["registry_reachable"] is False)
-    health = two_versions.get(HEALTH).json()
-    assert (health["status"], health["model_version"]) == ("healthy", "1")
-    assert health["last_error"]
-    assert version_of(two_versions) == "1"
+    eventually(lambda: followed.health["registry_reachable"] is False)
+    assert followed.health["status"] == "healthy"
+    assert followed.error
+    assert followed.still_serves_the_good_one()
     shutil.copy(kept, database)
-    eventually(lambda: two_versions.get(HEALTH).json()["registry_reachable"])
-    eventually(lambda: not error_of(two_versions))
-    platform.promote(second_model)
-    eventually(lambda: version_of(two_versions) == "2")
+    eventually(lambda: followed.health["registry_reachable"] and not followed.error)
+    second = followed.platform.promote(second_model)
+    eventually(lambda: version_of(followed.client) == second.version)
 
 
-def test_a_version_whose_files_were_changed_is_not_taken(
-    platform: Platform, two_versions: httpx.Client, second_model: ChurnModel
-) -> None:
-    before = files(platform, "model.ubj")
-    bad = platform.register(second_model)
-    (changed,) = files(platform, "model.ubj") - before
+def test_a_version_whose_files_were_changed_is_not_taken(followed: Followed, second_model: ChurnModel) -> None:
+    before = followed.files("model.ubj")
+    bad = followed.platform.register(second_model)
+    (changed,) = followed.files("model.ubj") - before
     changed.write_bytes(changed.read_bytes()[:-1] + b"!")
-    platform.registry.promote(bad, "a test")
-    eventually(lambda: "version 2 was not taken" in error_of(two_versions))
-    assert "manifest says" in error_of(two_versions)
-    health = two_versions.get(HEALTH).json()
-    assert (health["model_version"], health["production_version"], health["status"]) == ("1", "2", "healthy")
-    assert version_of(two_versions) == "1"
+    followed.platform.registry.promote(bad, "a test")
+    eventually(lambda: f"version {bad.version} was not taken" in followed.error)
+    assert "manifest says" in followed.error
+    assert followed.health["production_version"] == bad.version
+    assert followed.health["status"] == "healthy"
+    assert followed.still_serves_the_good_one()
 
 
-def test_a_version_whose_files_are_gone_is_not_taken(
-    platform: Platform, two_versions: httpx.Client, second_model: ChurnModel
-) -> None:
-    before = files(platform, "model.ubj")
-    lost = platform.register(second_model)
-    (file,) = files(platform, "model.ubj") - before
+def test_a_version_whose_files_are_gone_is_not_taken(followed: Followed, second_model: ChurnModel) -> None:
+    before = followed.files("model.ubj")
+    lost = followed.platform.register(second_model)
+    (file,) = followed.files("model.ubj") - before
     shutil.rmtree(file.parent)
-    platform.registry.promote(lost, "a test")
-    eventually(lambda: "version 2 was not taken" in error_of(two_versions))
-    assert version_of(two_versions) == "1"
+    followed.platform.registry.promote(lost, "a test")
+    eventually(lambda: f"version {lost.version} was not taken" in followed.error)
+    assert followed.still_serves_the_good_one()
 
 
-def test_a_model_of_other_features_is_not_taken(platform: Platform, two_versions: httpx.Client) -> None:
+def test_a_model_of_other_features_is_not_taken(followed: Followed) -> None:
     random = np.random.default_rng(5)
     other = train(pd.DataFrame({"weight": random.normal(size=200)}), random.integers(0, 2, 200))
-    platform.promote(other)
-    eventually(lambda: "'weight'" in error_of(two_versions))
-    assert version_of(two_versions) == "1"
+    followed.platform.promote(other)
+    eventually(lambda: "it takes ['weight']" in followed.error)
+    assert followed.still_serves_the_good_one()
 
 
-def test_an_emptied_production_stage_keeps_the_last_model_and_says_so(
-    platform: Platform, two_versions: httpx.Client
-) -> None:
-    version = platform.registry.version("1")
-    platform.registry.stage(version, "taken out of production by a test")
-    eventually(lambda: "still serving version 1" in error_of(two_versions))
-    assert version_of(two_versions) == "1"
+def test_an_emptied_production_stage_keeps_the_last_model_and_says_so(followed: Followed) -> None:
+    followed.platform.registry.stage(followed.good, "taken out of production by a test")
+    eventually(lambda: f"still serving version {followed.good.version}" in followed.error)
+    assert followed.still_serves_the_good_one()
 
 
 def test_nothing_that_was_downloaded_is_left_behind(
-    platform: Platform, first_model: ChurnModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    served: Platform, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    aside = tmp_path / "aside"
-    aside.mkdir()
-    platform.promote(first_model)
-    monkeypatch.setattr("tempfile.tempdir", str(aside))
-    with running(platform.settings) as client:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with running(served.settings) as client:
         eventually(lambda: version_of(client) == "1")
-    assert not list(aside.iterdir())
+    assert not list(tmp_path.iterdir())

@@ -32,7 +32,7 @@ def page(browser: Browser) -> Iterator[Page]:
     outside: list[str] = []
     page.on("console", lambda m: complaints.append(m.text) if m.type in ("error", "warning") else None)
     page.on("pageerror", lambda e: complaints.append(str(e)))
-    page.on("request", lambda r: None if urlsplit(r.url).hostname == "127.0.0.1" else outside.append(r.url))
+    page.on("request", lambda r: outside.append(r.url) if urlsplit(r.url).hostname not in ("127.0.0.1", None) else None)
     yield page
     page.close()
     # Chromium writes every answer of 4xx and 5xx to the console; those are shown on the page.
@@ -76,9 +76,7 @@ def test_it_fits_a_phone(browser: Browser, client: httpx.Client, scheme: str) ->
     page.close()
 
 
-def test_without_model_or_scores_it_says_so_and_catches_up(
-    page: Page, platform: Platform, first_model: object
-) -> None:
+def test_without_model_or_scores_it_says_so_and_catches_up(page: Page, platform: Platform, first_model: object) -> None:
     with running(platform.settings) as client:
         page.goto(str(client.base_url))
         expect(page.locator("#health-text")).to_have_text("Waiting for a model")

@@ -6,14 +6,14 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.serving.conftest import Platform, eventually, platform_in, running
+from tests.serving.conftest import CUSTOMER, Platform, eventually, platform_in, running
 
 TOP, HEALTH = "/api/churn/top", "/api/churn/health"
 TODAY = datetime.now(UTC).date()
 
 
-def test_an_empty_score_book_gives_an_empty_list(platform: Platform) -> None:
-    with running(platform.settings) as client:
+def test_an_empty_score_book_gives_an_empty_list(scored: Platform) -> None:
+    with running(scored.settings) as client:
         answer = client.get(TOP)
         assert answer.status_code == 200
         assert answer.json()["customers"] == []
@@ -22,10 +22,10 @@ def test_an_empty_score_book_gives_an_empty_list(platform: Platform) -> None:
         assert client.get(HEALTH).json()["scores_as_of"] is None
 
 
-def test_the_riskiest_come_first_from_the_newest_night(platform: Platform) -> None:
-    platform.publish(TODAY - timedelta(days=1), [0.99, 0.98])
-    platform.publish(TODAY, [0.1, 0.7, 0.3, 0.5])
-    with running(platform.settings) as client:
+def test_the_riskiest_come_first_from_the_newest_night(scored: Platform) -> None:
+    scored.publish(TODAY - timedelta(days=1), [0.99, 0.98])
+    scored.publish(TODAY, [0.1, 0.7, 0.3, 0.5])
+    with running(scored.settings) as client:
         body = client.get(TOP, params={"limit": 3}).json()
         assert [c["customer_id"] for c in body["customers"]] == ["c001", "c003", "c002"]
         assert [c["churn_prediction"] for c in body["customers"]] == [1, 1, 0]
@@ -34,9 +34,9 @@ def test_the_riskiest_come_first_from_the_newest_night(platform: Platform) -> No
         eventually(lambda: client.get(HEALTH).json()["customers_scored"] == 4)
 
 
-def test_scores_older_than_a_day_are_stale(platform: Platform) -> None:
-    platform.publish(TODAY - timedelta(days=2), [0.5])
-    with running(platform.settings) as client:
+def test_scores_older_than_a_day_are_stale(scored: Platform) -> None:
+    scored.publish(TODAY - timedelta(days=2), [0.5])
+    with running(scored.settings) as client:
         assert client.get(TOP).json()["stale"] is True
         eventually(lambda: client.get(HEALTH).json()["scores_stale"])
 
@@ -50,13 +50,13 @@ def test_a_limit_out_of_range_is_refused(client: httpx.Client, limit: str) -> No
     assert len(answer.content) < 1000
 
 
-def test_a_score_book_that_is_away_is_503_and_scoring_goes_on(tmp_path: Path) -> None:
+def test_a_score_book_that_is_away_is_503_and_scoring_goes_on(tmp_path: Path, served: Platform) -> None:
     (tmp_path / "folder").mkdir()
-    settings = platform_in(tmp_path, database_url=f"sqlite:///{tmp_path}/folder").settings
-    with running(settings) as client:
+    away = {"database_url": f"sqlite:///{tmp_path}/folder", "mlflow_tracking_uri": served.settings.tracking_uri}
+    with running(platform_in(tmp_path, **away).settings) as client:
         answer = client.get(TOP)
         assert answer.status_code == 503
         assert int(answer.headers["retry-after"]) >= 1
         assert str(tmp_path) not in answer.text
         eventually(lambda: client.get(HEALTH).json()["scores_reachable"] is False)
-        assert client.get(HEALTH).status_code == 200
+        eventually(lambda: client.post("/api/churn/predict", json=CUSTOMER).status_code == 200)

@@ -1,0 +1,75 @@
+"""What children are given: one data home, one registry, secrets that stay secret."""
+
+import json
+import stat
+from pathlib import Path
+
+import pytest
+
+from churn.settings import REPOSITORY, Settings
+from deploy.local import airflow_home, first_start, services
+
+
+def _mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_secrets_are_the_owners_alone_and_the_same_at_every_start(settings: Settings) -> None:
+    first = airflow_home.environment(settings, REPOSITORY / "dags")
+    second = airflow_home.environment(settings, REPOSITORY / "dags")
+    assert _mode(airflow_home.folder(settings) / "secrets.json") == 0o600
+    for name in ("AIRFLOW__CORE__FERNET_KEY", "AIRFLOW__API_AUTH__JWT_SECRET", "AIRFLOW__API__SECRET_KEY"):
+        assert len(first[name]) >= 44
+        assert first[name] == second[name]
+
+
+def test_the_password_file_is_the_owners_alone_and_follows_the_setting(settings: Settings) -> None:
+    path = airflow_home.passwords_file(settings)
+    for password in ("admin", "another"):
+        airflow_home.write_passwords(settings.model_copy(update={"airflow_password": password}))
+        assert json.loads(path.read_text()) == {"admin": password}
+        assert _mode(path) == 0o600
+
+
+def test_airflow_follows_a_port_that_is_not_the_default(settings: Settings) -> None:
+    env = airflow_home.environment(settings.model_copy(update={"airflow_port": 18080}), REPOSITORY / "dags")
+    assert env["AIRFLOW__API__PORT"] == "18080"
+    assert env["AIRFLOW__CORE__EXECUTION_API_SERVER_URL"] == "http://127.0.0.1:18080/execution/"
+    assert env["AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT"] != env["AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT"]
+
+
+def test_children_write_byte_code_and_share_one_home_and_one_registry(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    env = services.base_environment(settings)
+    assert "PYTHONDONTWRITEBYTECODE" not in env
+    assert env["CHURN_HOME"] == str(settings.data_home)
+    assert env["MLFLOW_TRACKING_URI"] == "http://127.0.0.1:5000"
+
+
+def test_a_registry_of_the_users_own_is_used_and_none_is_started(settings: Settings) -> None:
+    own = settings.model_copy(update={"mlflow_tracking_uri": "http://registry.example"})
+    assert services.base_environment(own)["MLFLOW_TRACKING_URI"] == "http://registry.example"
+    assert not services.starts_mlflow(own)
+
+
+def test_everything_listens_on_this_machine_only(settings: Settings) -> None:
+    assert "127.0.0.1" in services.mlflow(settings).argv
+    assert "127.0.0.1" in services.api(settings).argv
+    assert airflow_home.environment(settings, REPOSITORY / "dags")["AIRFLOW__API__HOST"] == "127.0.0.1"
+
+
+def test_the_chain_names_dags_that_exist() -> None:
+    for dag_id in first_start.CHAIN:
+        assert (REPOSITORY / "dags" / f"{dag_id}.py").exists()
+
+
+def test_airflows_database_is_prepared_again_for_another_airflow(settings: Settings) -> None:
+    assert not airflow_home.is_migrated(settings)
+    airflow_home.folder(settings).mkdir(parents=True)
+    (airflow_home.folder(settings) / "airflow.db").touch()
+    airflow_home.remember_migrated(settings)
+    assert airflow_home.is_migrated(settings)
+    (airflow_home.folder(settings) / "migrated-to").write_text("3.2.0")
+    assert not airflow_home.is_migrated(settings)
