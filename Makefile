@@ -12,6 +12,8 @@ BIN := .venv/bin
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 	"$$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null \
 	&& command -v "$$python" && break; done)
+# Behind pyenv's shims and activated environments: uv replaces an environment whose interpreter it does not recognise.
+INTERPRETER = $(shell "$(PYTHON)" -c 'import sys; print(getattr(sys, "_base_executable", sys.executable))')
 
 # Byte code is compiled once, at installation: without it every server start takes several times as long.
 unexport PYTHONDONTWRITEBYTECODE
@@ -54,9 +56,9 @@ else
 endif
 
 .venv/.installed: pyproject.toml uv.lock .uv/.installed-$(UV_VERSION)
-	@echo "Installing from uv.lock into .venv with $(PYTHON)"
+	@echo "Installing from uv.lock into .venv with $(INTERPRETER)"
 	@rm -f $@
-	$(UV) sync --frozen --compile-bytecode --python "$(PYTHON)"
+	$(UV) sync --frozen --compile-bytecode --python "$(INTERPRETER)"
 	@touch $@
 
 .uv/.installed-$(UV_VERSION):
@@ -67,7 +69,7 @@ endif
 	f"$(PYTHON) is Python {v[0]}.{v[1]}; this needs 3.11, 3.12 or 3.13. Set PYTHON to one of those.")'
 	@echo "Fetching uv $(UV_VERSION) into .uv"
 	@rm -rf .uv
-	@"$(PYTHON)" -m venv .uv || { echo "Creating a virtual environment failed: $(PYTHON) needs the venv and pip \
+	@"$(INTERPRETER)" -m venv .uv || { echo "Creating a virtual environment failed: $(PYTHON) needs the venv and pip \
 	modules (on Debian: apt-get install python3-venv)." >&2; rm -rf .uv; exit 1; }
 	@.uv/bin/python -m pip install --quiet --disable-pip-version-check "uv==$(UV_VERSION)"
 	@touch $@

@@ -1,6 +1,5 @@
 """The one configuration object: ``CHURN_*`` variables (also from ``.env``), read once at the edge, then passed in."""
 
-from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -61,22 +60,22 @@ class Settings(BaseSettings):
     def _split(cls, value: object) -> object:
         return tuple(x.strip() for x in value.split(",") if x.strip()) if isinstance(value, str) else value
 
-    @cached_property
+    @property
     def landing_dir(self) -> Path:
         return (self.landing or self.home / "landing").expanduser().absolute()
 
-    @cached_property
+    @property
     def data_home(self) -> Path:
         return self.home.expanduser().absolute()
 
-    @cached_property
+    @property
     def score_database(self) -> str:
         return self.database_url or f"sqlite:///{self.data_home / 'scores.db'}"
 
-    @cached_property
+    @property
     def tracking_uri(self) -> str:
         return self.mlflow_tracking_uri or f"sqlite:///{self.data_home / 'mlflow' / 'mlflow.db'}"
 
-    @cached_property
+    @property
     def artifact_root(self) -> Path:
         return self.data_home / "mlflow" / "artifacts"

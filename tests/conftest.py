@@ -1,6 +1,7 @@
 """What all tests share: one throwaway Airflow, set up before the first import of it, and a data home per test."""
 
 import os
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -28,8 +29,21 @@ for name in [name for name in os.environ if name.startswith("CHURN_") or name ==
     del os.environ[name]
 
 
+@pytest.fixture(scope="session")
+def empty_mlflow(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """MLflow's database with its tables and nothing in them: making them takes seconds, copying them does not."""
+    import mlflow
+
+    path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
+    mlflow.MlflowClient(f"sqlite:///{path}").search_experiments()
+    return path
+
+
 @pytest.fixture
-def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, empty_mlflow: Path) -> Settings:
     """Settings with an own data home, which the environment names too."""
+    (tmp_path / "home" / "mlflow").mkdir(parents=True)
+    shutil.copy(empty_mlflow, tmp_path / "home" / "mlflow" / "mlflow.db")
     monkeypatch.setenv("CHURN_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)  # MLflow writes it there for its subprocesses
     return Settings(_env_file=None)  # type: ignore[call-arg]

@@ -15,8 +15,7 @@ class RegisteredChurnModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
     def load_context(self, context: Any) -> None:
         self.model = ChurnModel.load(Path(context.artifacts["core"]))
 
-    # No type hints: MLflow would take them for the schema, in place of the signature.
-    def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]
+    def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> pd.DataFrame:
         probability = self.model.predict_proba(model_input)
         return pd.DataFrame(
             {"churn_probability": probability, "churn_prediction": self.model.decide(probability)},

@@ -16,6 +16,7 @@ from churn.io.lake import Lake, write_json
 from churn.io.raw import RawFile, find_raw_files, load_contract
 from churn.io.validation import Validation, validate_events
 from churn.settings import Settings
+from churn.steps.land_demo import refuse_mixture
 
 # Great Expectations reads at most this many rows of one ingestion (about a gigabyte); the SQL rules read every row.
 _VALIDATED_ROWS = 1_000_000
@@ -56,6 +57,7 @@ def ingest(
     started = time.monotonic()
     contract, lake = load_contract(settings.contract), Lake(settings.data_home)
     files = _found(settings, paths)
+    refuse_mixture(settings, [f.path for f in files])
     with lake.lock("ingest"), open_engine() as engine:
         known = {f.fingerprint: report for f in files if (report := _receipt(lake, f)) is not None}
         fresh = list({f.fingerprint: f for f in files if f.fingerprint not in known}.values())

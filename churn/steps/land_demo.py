@@ -1,7 +1,7 @@
 """Play the part of a source: land a generated log when there is no real one, and each day's file once it is over."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from datetime import date, timedelta
 from pathlib import Path
@@ -13,6 +13,9 @@ from churn.steps.simulate import day_file, simulate
 
 DEMO = ".demo.json"
 """What the demo log in the landing folder is made from. Hidden, so that ingestion does not take it for a raw file."""
+
+TRUTH = Path("demo") / "truth.parquet"
+"""Where the data home keeps the demo's true hazards."""
 
 _RAW = (".json", ".jsonl", ".csv", ".parquet")
 
@@ -62,19 +65,41 @@ def land_demo(settings: Settings, as_of: date, progress: Callable[[str], None] =
         demo = _read(landing / DEMO)
         if demo is None and settings.landing is not None:
             return DemoReport(False, f"{landing} was set as the landing folder (CHURN_LANDING) and holds no demo log")
+        if demo is None and Lake(settings.data_home).event_days():
+            return DemoReport(False, f"{settings.data_home} holds the events of a real log")
         known = demo or _begin(settings, as_of)
-        own = {landing / day_file(demo.start, day) for day in range(demo.days)} if demo else set[Path]()
+        own = demo_files(landing)
         if foreign := sorted(there - own):
             advice = f"delete {DEMO} and the demo's files, or the two logs mix" if demo else "the real log is used"
             return DemoReport(False, f"{landing} holds files that are not the demo's ({_some(foreign)}): {advice}")
         return _land(settings, known.until(as_of), as_of, there, progress)
 
 
+def demo_files(folder: Path) -> set[Path]:
+    """The files that are the demo's own, by the record in the folder; none without one."""
+    demo = _read(folder / DEMO)
+    return {folder / day_file(demo.start, day) for day in range(demo.days)} if demo else set()
+
+
+def refuse_mixture(settings: Settings, paths: Iterable[Path]) -> None:
+    """Raise BadInput when these are real logs and the data home holds generated customers: no number would be true."""
+    if not ((settings.data_home / TRUTH).is_file() and Lake(settings.data_home).event_days()):
+        return
+    paths = list(paths)
+    own = {file for folder in {p.parent for p in paths} for file in demo_files(folder)}
+    if foreign := sorted(set(paths) - own):
+        raise BadInput(
+            f"{settings.data_home} holds the generated demo log, and {_some(foreign)} is not of it: mixed, no number "
+            "would be true. Give the real log an empty data home (CHURN_HOME=…), or remove this one "
+            "(`make clean DATA=yes`)"
+        )
+
+
 def _land(
     settings: Settings, demo: _Demo, as_of: date, there: set[Path], progress: Callable[[str], None]
 ) -> DemoReport:
     """Write the days before ``as_of`` that are not there."""
-    landing, truth = settings.landing_dir, settings.data_home / "demo" / "truth.parquet"
+    landing, truth = settings.landing_dir, settings.data_home / TRUTH
     over = min(demo.days, max((as_of - demo.start).days, 0))
     missing = [day for day in range(over) if landing / day_file(demo.start, day) not in there]
     start, end = str(demo.start), str(demo.end)

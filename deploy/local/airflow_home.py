@@ -49,6 +49,7 @@ def environment(settings: Settings, dags: Path) -> dict[str, str]:
             "base_log_folder": home / "logs",
             "worker_log_server_port": free_port(),
             "trigger_log_server_port": free_port(),
+            "namespace_levels": "great_expectations=WARNING",  # hundreds of lines about itself in each task's log
         },
         # A new or changed DAG file shows within seconds; the defaults are minutes.
         "dag_processor": {"refresh_interval": 5, "min_file_process_interval": 5, "parsing_processes": 1},

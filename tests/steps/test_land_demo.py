@@ -10,6 +10,7 @@ import pytest
 from churn.errors import BadInput
 from churn.io.raw import find_raw_files
 from churn.settings import Settings
+from churn.steps.ingest import ingest
 from churn.steps.land_demo import DEMO, land_demo
 from churn.steps.simulate import simulate
 
@@ -177,3 +178,23 @@ def test_a_broken_record_is_said_and_nothing_is_written(tmp_path: Path, text: st
     with pytest.raises(BadInput, match="delete it"):
         land_demo(s, TODAY)
     assert not landed(s)
+
+
+def test_a_real_log_is_not_mixed_into_a_home_that_holds_the_demo(tmp_path: Path) -> None:
+    demo = settings(tmp_path / "home")
+    land_demo(demo, TODAY)
+    assert ingest(demo).new_events > 0
+    simulate(tmp_path / "real", customers=10, days=3, seed=99, start=TODAY)
+    with pytest.raises(BadInput, match="holds the generated demo log"):
+        ingest(demo, [tmp_path / "real"])
+    assert ingest(demo).new_events == 0  # the demo itself goes on
+
+
+def test_no_demo_begins_in_a_home_that_holds_a_real_log(tmp_path: Path) -> None:
+    simulate(tmp_path / "real", customers=10, days=3, seed=99, start=TODAY)
+    real = settings(tmp_path / "home")
+    ingest(real, [tmp_path / "real"])
+    report = land_demo(real, TODAY)
+    assert not report.active
+    assert "real log" in report.reason
+    assert not real.landing_dir.exists()
