@@ -42,7 +42,7 @@ class Settings(BaseSettings):
     """What one contact costs."""
     retained_value: Annotated[float, Field(ge=0)] = 200.0
     """What a customer who stays is worth."""
-    contact_success: Annotated[float, Field(ge=0, le=1)] = 0.5
+    contact_success: Annotated[float, Field(ge=0, le=1)] = 0.75
     """Share of leaving customers whom a contact keeps. An assumption until a campaign measures it."""
 
     airflow_port: int = 8080

@@ -47,6 +47,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         description=_DESCRIPTION,
         version=version("churn"),
         lifespan=_lifespan,
+        # Short names for generated clients.
+        generate_unique_id_function=lambda route: route.name,
         redoc_url=None,
         favicon_url=ICON,
     )
@@ -66,7 +68,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,
-            allow_origins=settings.cors_origins,
+            # A browser sends an origin without the slash that people write.
+            allow_origins=[origin.rstrip("/") for origin in settings.cors_origins],
             allow_methods=["GET", "POST"],
             allow_headers=["Content-Type"],
             expose_headers=["X-Model-Version", "Retry-After"],

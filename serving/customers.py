@@ -48,8 +48,9 @@ def many(customers: Any) -> NDArray[np.float64]:
 
 def _checked(rows: Sequence[Any], *, indexed: bool) -> NDArray[np.float64]:
     table = _table(rows)
-    if table is None or not _allowed(table, _LOW, _HIGH, _FRACTIONS).all():
-        raise _refusal(rows, indexed=indexed)
+    with np.errstate(invalid="ignore"):  # infinity has no fraction; it is out of range anyway
+        if table is None or not _allowed(table, _LOW, _HIGH, _FRACTIONS).all():
+            raise _refusal(rows, indexed=indexed)
     return table
 
 
@@ -69,8 +70,7 @@ def _table(rows: Sequence[Any]) -> NDArray[np.float64] | None:
 
 def _allowed(x: Any, low: Any, high: Any, fractions: Any) -> Any:
     """The rule of a feature's values, for one number or for a whole table. NaN is outside every range."""
-    with np.errstate(invalid="ignore"):
-        return (x >= low) & (x <= high) & ((x % 1 == 0) | fractions)
+    return (x >= low) & (x <= high) & ((x % 1 == 0) | fractions)
 
 
 def _is_number(feature: Feature, value: Any) -> bool:
@@ -86,10 +86,8 @@ def _fits(name: str, value: Any) -> bool:
     feature = _KNOWN.get(name)
     if feature is None or not _is_number(feature, value):
         return False
-    # An integer that no double can hold is beyond every range; Python compares it without converting it.
-    return bool(feature.minimum <= value <= feature.maximum) and bool(
-        _allowed(float(value), feature.minimum, feature.maximum, not feature.whole)
-    )
+    # Python compares and divides integers that no double can hold.
+    return bool(_allowed(value, feature.minimum, feature.maximum, not feature.whole))
 
 
 def _faults(rows: Sequence[Any]) -> Iterator[_Fault]:

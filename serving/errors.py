@@ -10,7 +10,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.responses import Response
 
-from churn.errors import ChurnError
+from churn.errors import ChurnError, NotReady
 
 _LOG = logging.getLogger(__name__)
 _LONGEST = 100
@@ -56,10 +56,6 @@ class Refused(Exception):
         self.count = len(problems) if count is None else count
 
 
-class NoModel(ChurnError):
-    """There is no model to answer with yet."""
-
-
 def refused(status: int, found: str, expected: str, field: str = "body") -> Refused:
     """A refusal of a request for one thing about it as a whole."""
     return Refused(status, [Problem(field, found, expected)])
@@ -98,7 +94,7 @@ def install(app: FastAPI, retry_after: int) -> None:
         return _answer(422, {"detail": detail, "error_count": len(detail)})
 
     async def on_churn_error(request: Request, error: Exception) -> Response:
-        if isinstance(error, NoModel):
+        if isinstance(error, NotReady):
             return _answer(503, {"detail": str(error)}, soon)
         # The message may name hosts and paths: it goes to the log, not to the caller.
         _LOG.warning("a store did not answer", extra={"path": request.url.path, "error": str(error)})

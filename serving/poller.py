@@ -4,6 +4,8 @@ import logging
 import threading
 from collections.abc import Callable
 
+from churn.errors import ChurnError
+
 _LOG = logging.getLogger(__name__)
 
 
@@ -27,13 +29,20 @@ class Poller:
             self._thread.join(timeout=2)
 
     def _run(self) -> None:
-        last = ""
+        before = ""
         while not self._stopping.is_set():
-            try:
-                self._look()
-                last = ""
-            except Exception as e:  # a thread that dies would freeze what is served, in silence
-                if repr(e) != last:
-                    _LOG.exception("%s failed", self._thread.name)
-                last = repr(e)
+            before = self._try(before)
             self._stopping.wait(self._seconds)
+
+    def _try(self, before: str) -> str:
+        """Look once; what went wrong, in words."""
+        try:
+            self._look()
+        except Exception as e:  # a thread that dies would freeze what is served, in silence
+            if repr(e) != before:
+                surprise = not isinstance(e, ChurnError)
+                _LOG.warning("%s failed", self._thread.name, extra={"error": str(e)}, exc_info=surprise)
+            return repr(e)
+        if before:
+            _LOG.info("%s works again", self._thread.name)
+        return ""

@@ -130,21 +130,21 @@ class FeatureInfo(BaseModel):
 class TopCustomer(BaseModel):
     """One row of tonight's list."""
 
-    customer_id: str
-    churn_probability: float
-    churn_prediction: Literal[0, 1]
+    customer_id: str = Field(examples=["100042"])
+    churn_probability: float = Field(examples=[0.83])
+    churn_prediction: Literal[0, 1] = Field(examples=[1])
 
 
 class TopCustomers(BaseModel):
     """The riskiest customers of the newest publication; without one, nulls and an empty list."""
 
-    as_of: date | None = Field(description="cut-off of the scores")
+    as_of: date | None = Field(description="cut-off of the scores", examples=["2018-11-19"])
     published_at: datetime | None
-    model_version: str | None
-    threshold: float | None
-    customers_scored: int
-    predicted_to_churn: int
-    age_days: int | None
+    model_version: str | None = Field(examples=["3"])
+    threshold: float | None = Field(examples=[0.5])
+    customers_scored: int = Field(examples=[17772])
+    predicted_to_churn: int = Field(examples=[412])
+    age_days: int | None = Field(examples=[0])
     stale: bool = Field(description="older than a day: a night is missing")
     customers: list[TopCustomer]
 

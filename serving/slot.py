@@ -11,10 +11,9 @@ from numpy.typing import NDArray
 
 from churn.core.features import CORE_FEATURES
 from churn.core.model import ChurnModel
-from churn.errors import ContractViolation, Unavailable
+from churn.errors import ContractViolation, NotReady, Unavailable
 from churn.io.registry import ModelVersion, Registry
 from serving.customers import NAMES
-from serving.errors import NoModel
 
 _LOG = logging.getLogger(__name__)
 _SECONDS_BEFORE_ANOTHER_TRY = 60.0
@@ -64,9 +63,9 @@ class ModelSlot:
         self.watch = Watch()
 
     def get(self) -> Served:
-        """The model to answer with. Raises NoModel."""
+        """The model to answer with. Raises NotReady."""
         if (served := self.served) is None:
-            raise NoModel("no model is loaded yet; it is there as soon as a version is promoted to Production")
+            raise NotReady("no model is loaded yet; it is there as soon as a version is promoted to Production")
         return served
 
     def look(self) -> None:

@@ -18,7 +18,7 @@ class Economics:
 
     contact_cost: float = 50.0
     retained_value: float = 200.0
-    contact_success: float = 0.5
+    contact_success: float = 0.75
 
     @property
     def threshold(self) -> float:

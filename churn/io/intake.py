@@ -17,9 +17,9 @@ from churn.core.canonical import (
 )
 from churn.core.events import EVENT_COLUMNS, SourceContract
 from churn.errors import ContractViolation
-from churn.io.engines.duckdb import DuckDBEngine
+from churn.io.engines.duckdb import DuckDBEngine, SqlError
 from churn.io.lake import Lake, write_parquet
-from churn.io.raw import RawFile, stage_raw
+from churn.io.raw import RawFile, raw_sql
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -59,16 +59,24 @@ class Intake:
         """Read one file. A refused file leaves no row, and its report says why."""
         name, fingerprint = file.path.name, file.fingerprint
         try:
-            stage_raw(self._engine, file, self._contract, file_no=file_no, table="raw")
-            self._engine.execute(f"create or replace table fresh as {judged_sql(self._contract, 'raw')}")
-            read, set_aside, broken = self._engine.rows(counts_sql("fresh"))[0]
-            rows = self._engine.rows(broken_rules_sql("fresh")) if broken else []
-            report = FileReport(name, fingerprint, read, read - set_aside - broken, set_aside, broken, dict(rows))
+            raw = raw_sql(self._engine, file, self._contract, file_no)
+            self._engine.execute(f"create or replace table fresh as {judged_sql(self._contract, f'({raw})')}")
+            report = self._count_fresh(file)
             _check_limits(report, self._contract)
+        except SqlError as e:
+            return FileReport(name, fingerprint, rejected=f"{name} cannot be read as {file.format}: {e}")
         except ContractViolation as e:
             return FileReport(name, fingerprint, rejected=str(e))
         self._engine.execute("insert into judged by name select * from fresh")
         return report
+
+    def _count_fresh(self, file: RawFile) -> FileReport:
+        read, set_aside, broken = self._engine.rows(counts_sql("fresh"))[0]
+        if read == 0:
+            raise ContractViolation(f"{file.path.name} holds no rows")
+        rules_broken = dict(self._engine.rows(broken_rules_sql("fresh"))) if broken else {}
+        accepted = read - set_aside - broken
+        return FileReport(file.path.name, file.fingerprint, read, accepted, set_aside, broken, rules_broken)
 
     def sample(self, most: int) -> "pd.DataFrame":
         """``raw_<column>`` and ``<column>`` of the rows with a customer; beyond ``most``, every n-th of them."""

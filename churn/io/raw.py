@@ -2,14 +2,14 @@
 
 import gzip
 import hashlib
+import json
 import tomllib
 import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Literal
-
-import duckdb
 
 from churn.core.events import SourceContract
 from churn.errors import BadInput, ContractViolation
@@ -67,40 +67,19 @@ def find_raw_files(paths: Iterable[Path]) -> list[RawFile]:
     return [RawFile(p, kind, _sha256(p)) for p, kind in sorted(found.items())]
 
 
-def stage_raw(engine: DuckDBEngine, file: RawFile, contract: SourceContract, *, file_no: int, table: str) -> None:
-    """Create ``table`` with ``file_no``, ``line_no``, ``malformed`` and the contract's raw columns as text.
+def raw_sql(engine: DuckDBEngine, file: RawFile, contract: SourceContract, file_no: int) -> str:
+    """SQL that reads a file: ``file_no``, ``line_no``, ``malformed`` and the contract's raw columns as text.
 
     Raises ContractViolation where the file as a whole cannot be read or lacks a column.
     """
     if file.path.stat().st_size == 0:
         raise ContractViolation(f"{file.path.name} is empty (0 bytes)")
     _check_gzip(file.path)
-    try:
-        source = _source_sql(engine, file, contract, file_no)
-        engine.execute(f"create or replace table {table} as {source}")
-    except duckdb.Error as e:
-        raise ContractViolation(f"{file.path.name} cannot be read as {file.format}: {_first_line(e)}") from e
-    if engine.rows(f"select count(*) from {table}")[0][0] == 0:
-        raise ContractViolation(f"{file.path.name} holds no rows")
-
-
-def _source_sql(engine: DuckDBEngine, file: RawFile, contract: SourceContract, file_no: int) -> str:
-    path = "'" + str(file.path).replace("'", "''") + "'"
     if file.format == "json":
-        lines = (
-            f"read_csv({path}, columns = {{'line': 'varchar'}}, header = false, auto_detect = false, "
-            f"delim = '\x01', quote = '', escape = '', max_line_size = {_LONGEST_LINE})"
-        )
-        _check_json_columns(engine, file, contract, lines)
-        paths = ", ".join("'$.\"" + source.replace("'", "''") + "\"'" for source in contract.sources)
-        columns = ", ".join(f'v[{i + 1}] as "{source}"' for i, source in enumerate(contract.sources))
-        # `try`: a line that is no JSON gives null instead of ending the query; one parse for all columns.
-        return f"""
-select {file_no} as file_no, line_no, v is null as malformed, {columns}
-from (select line_no, case when starts_with(ltrim(line), '{{') then try(json_extract_string(line, [{paths}])) end as v
-  from (select line, row_number() over () as line_no from {lines}) as numbered
-  where line is not null) as read"""
-    reader = f"read_csv({path}, all_varchar = true, header = true)" if file.format == "csv" else f"read_parquet({path})"
+        return _json_sql(engine, file, contract, file_no)
+    reader = f"read_csv({_text(file.path)}, all_varchar = true, header = true)"
+    if file.format == "parquet":
+        reader = f"read_parquet({_text(file.path)})"
     there = [row[0] for row in engine.rows(f"describe select * from {reader}")]
     _check_columns(file, contract, there)
     columns = ", ".join(
@@ -110,15 +89,43 @@ from (select line_no, case when starts_with(ltrim(line), '{{') then try(json_ext
     return f"select {file_no} as file_no, row_number() over () as line_no, false as malformed, {columns} from {reader}"
 
 
+def _json_sql(engine: DuckDBEngine, file: RawFile, contract: SourceContract, file_no: int) -> str:
+    lines = (
+        f"read_csv({_text(file.path)}, columns = {{'line': 'varchar'}}, header = false, auto_detect = false, "
+        f"delim = '\x01', quote = '', escape = '', max_line_size = {_LONGEST_LINE})"
+    )
+    _check_json_columns(engine, file, contract, lines)
+    paths = ", ".join("'$.\"" + source.replace("'", "''") + "\"'" for source in contract.sources)
+    columns = ", ".join(f'v[{i + 1}] as "{source}"' for i, source in enumerate(contract.sources))
+    # `try`: a line that is no JSON gives null instead of ending the query; one parse for all columns.
+    return f"""
+select {file_no} as file_no, line_no, v is null as malformed, {columns}
+from (select line_no, case when starts_with(ltrim(line), '{{') then try(json_extract_string(line, [{paths}])) end as v
+  from (select line, row_number() over () as line_no from {lines}) as numbered
+  where line is not null) as read"""
+
+
 def _check_json_columns(engine: DuckDBEngine, file: RawFile, contract: SourceContract, lines: str) -> None:
     """JSON lines may leave out what is null: a column is missing when no line of the file names it."""
-    for part in (f"(select * from {lines} limit 1000)", lines):  # the whole file only when its beginning is not enough
-        objects = f"from {part} where json_valid(line) and json_type(line) = 'OBJECT'"
-        keys = [row[0] for row in engine.rows(f"select distinct unnest(json_keys(line)) {objects}")]
-        if set(contract.needed) <= set(keys):
-            return
+    if set(contract.needed) <= _first_keys(file.path):
+        return
+    objects = f"from {lines} where json_valid(line) and json_type(line) = 'OBJECT'"
+    keys = [row[0] for row in engine.rows(f"select distinct unnest(json_keys(line)) {objects}")]
     if keys:  # with none, every line is malformed, and the share of broken rows speaks
         _check_columns(file, contract, keys)
+
+
+def _first_keys(path: Path) -> set[str]:
+    """Keys of the first lines: nearly always enough, and far cheaper than reading the whole file for them."""
+    keys: set[str] = set()
+    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+        for line in islice(file, 200):
+            try:
+                value = json.loads(line)
+            except ValueError:  # what is malformed is counted row by row, later
+                continue
+            keys.update(value if isinstance(value, dict) else ())
+    return keys
 
 
 def _check_columns(file: RawFile, contract: SourceContract, there: list[str]) -> None:
@@ -150,5 +157,5 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0]
+def _text(path: Path) -> str:
+    return "'" + str(path).replace("'", "''") + "'"

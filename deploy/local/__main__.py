@@ -48,9 +48,6 @@ def _run(settings: Settings, options: Options, console: Console, *, with_parent:
         except Stopped as stopped:
             console.say(f"{stopped}: asked to stop")
             return 0 if ready else _SIGNAL_EXIT + stopped.number
-        except ChurnError as error:
-            console.error(str(error))
-            return 1
     return 0
 
 

@@ -111,6 +111,13 @@ def is_migrated(settings: Settings) -> bool:
     return database.exists() and stamp.exists() and stamp.read_text() == _version()
 
 
+def drop_half_made(settings: Settings) -> None:
+    """Removes a database whose first preparation was interrupted; nothing has used it yet."""
+    if not _migrated_file(settings).exists():
+        for file in folder(settings).glob("airflow.db*"):
+            file.unlink()
+
+
 def remember_migrated(settings: Settings) -> None:
     _migrated_file(settings).write_text(_version())
 

@@ -75,6 +75,7 @@ class Start:
             first.insert(0, services.mlflow(settings))
         self.console.say("starting " + ", ".join(service.title for service in [*first, *airflow.last]) + ", the API")
         if not airflow_home.is_migrated(settings):
+            airflow_home.drop_half_made(settings)
             supervisor.run(airflow.migrate)
             airflow_home.remember_migrated(settings)
         last = [*airflow.last, services.api(settings, self.options.api_app)]

@@ -245,7 +245,8 @@ class Supervisor:
         """Ends everything that was started. A second signal from a person ends it at once."""
         if anything := bool(self._running):
             self._console.say("stopping " + ", ".join(r.service.title for r in self._running.values()))
-        self._take_census()
+        with contextlib.suppress(OSError):  # a full disk must not keep processes alive
+            self._take_census()
         leaders = [running.leader for running in self._running.values()]
         killed = processes.end(
             leaders, self._known, grace=self._stop_seconds, hurry=self._signals.impatient, reap=self._reap

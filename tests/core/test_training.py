@@ -120,11 +120,11 @@ def test_the_model_names_the_columns_it_misses(model: ChurnModel) -> None:
 
 
 def test_the_threshold_is_where_a_contact_begins_to_pay(model: ChurnModel) -> None:
-    assert model.threshold == Economics().threshold == 50 / (0.5 * 200)
+    assert model.threshold == Economics().threshold == 50 / (0.75 * 200)
     assert Economics(contact_success=0).threshold == 1.0
     assert Economics(contact_cost=500).threshold == 1.0
     churned, contacted = np.array([1, 1, 0, 0]), np.array([True, False, True, False])
-    assert Economics().profit(churned, contacted) == 0.5 * 200 - 2 * 50
+    assert Economics().profit(churned, contacted) == 0.75 * 200 - 2 * 50
 
 
 def test_the_profit_curve_counts_contacts_and_is_json() -> None:

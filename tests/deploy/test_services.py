@@ -73,3 +73,16 @@ def test_airflows_database_is_prepared_again_for_another_airflow(settings: Setti
     assert airflow_home.is_migrated(settings)
     (airflow_home.folder(settings) / "migrated-to").write_text("3.2.0")
     assert not airflow_home.is_migrated(settings)
+
+
+def test_a_database_whose_preparation_was_interrupted_is_made_anew(settings: Settings) -> None:
+    folder = airflow_home.folder(settings)
+    folder.mkdir(parents=True)
+    for name in ("airflow.db", "airflow.db-wal"):
+        (folder / name).touch()
+    airflow_home.drop_half_made(settings)
+    assert list(folder.iterdir()) == []
+    (folder / "airflow.db").touch()
+    airflow_home.remember_migrated(settings)
+    airflow_home.drop_half_made(settings)
+    assert (folder / "airflow.db").exists()

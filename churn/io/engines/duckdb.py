@@ -9,6 +9,12 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
+from churn.errors import ChurnError
+
+
+class SqlError(ChurnError):
+    """The engine could not run a statement; its own first line says why."""
+
 
 class DuckDBEngine:
     """One connection. Tables larger than memory spill to a temporary folder."""
@@ -17,13 +23,17 @@ class DuckDBEngine:
         self._connection = connection
 
     def execute(self, sql: str) -> None:
-        self._connection.execute(sql)
+        """Run a statement. Raises SqlError."""
+        with _translated():
+            self._connection.execute(sql)
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
-        return self._connection.execute(sql).fetchall()
+        with _translated():
+            return self._connection.execute(sql).fetchall()
 
     def table(self, sql: str) -> pa.Table:
-        return self._connection.sql(sql).to_arrow_table()
+        with _translated():
+            return self._connection.sql(sql).to_arrow_table()
 
     def view(self, name: str, paths: Sequence[Path]) -> None:
         """Name a set of parquet files."""
@@ -33,6 +43,14 @@ class DuckDBEngine:
     def register(self, name: str, table: pa.Table) -> None:
         """Name an Arrow table."""
         self._connection.register(name, table)
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except duckdb.Error as e:
+        raise SqlError(str(e).strip().splitlines()[0]) from e
 
 
 @contextmanager
