@@ -161,6 +161,7 @@ async def model_info(request: Request) -> schemas.ModelInfo:
         trained_on_customers=card.customers,
         churn_rate=card.churn_rate,
         importance=dict(card.importance),
+        origin={name: value for name, value in served.version.tags.items() if not name.startswith("churn.")},
     )
 
 

@@ -110,6 +110,10 @@ class ModelInfo(BaseModel):
     trained_on_customers: int
     churn_rate: float
     importance: dict[str, float] = Field(description="share of the total gain, per feature")
+    origin: dict[str, str] = Field(
+        description="data window, hold-out, contract and code, as noted when the version was registered",
+        examples=[{"as_of": "2018-11-19", "holdout_customers": "17772", "holdout_churned": "729"}],
+    )
 
 
 class FeatureInfo(BaseModel):

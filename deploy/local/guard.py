@@ -11,7 +11,7 @@ from pathlib import Path
 
 from deploy.local.processes import RunFile
 
-_GRACE_SECONDS = 5.0
+_GRACE_SECONDS = 3.0
 
 
 def start(run_file: Path, cwd: Path) -> "subprocess.Popen[bytes]":

@@ -189,8 +189,8 @@ class Supervisor:
             self._signals.received.append((signal.SIGTERM, time.monotonic()))
         if self._signals.received:
             raise Stopped(self._signals.received[0][0])
-        self._reap()
         if time.monotonic() >= self._next_census:
+            self._reap()
             self._take_census()
         for running in list(self._running.values()):
             self._watch(running)

@@ -287,6 +287,9 @@ async function loadModel() {
   const m = info.body;
   state.threshold = m.threshold;
   state.version = m.model_version;
+  const { holdout_customers: held, holdout_churned: left, holdout_snapshot: when } = m.origin;
+  $("model-lead").textContent = "What answers now, and how good it is on customers it was not trained on"
+    + (held && left ? `: ${plural(Number(held), "customer")}${when ? ` as of ${day(when)}` : ""}, of whom ${whole(Number(left))} left.` : ".");
   const strongest = Object.entries(m.importance).filter(([, share]) => share > 0).slice(0, 3);
   $("facts").replaceChildren(
     fact("Version", m.model_version, `registered ${moment(m.last_updated)}`),

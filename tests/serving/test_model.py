@@ -47,6 +47,7 @@ def test_info_says_what_is_served(client: httpx.Client) -> None:
     assert body["features"] == NAMES
     assert (body["target"], body["model_path"]) == ("churn", "models:/churn/1")
     assert datetime.fromisoformat(body["last_updated"])
+    assert body["origin"] == {"as_of": "2018-11-19"}
 
 
 def test_features_say_what_a_form_needs(client: httpx.Client) -> None:
