@@ -6,7 +6,7 @@ from dataclasses import asdict
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from airflow.sdk import Param, get_current_context
+from airflow.sdk import CronPartitionTimetable, Param, get_current_context
 from airflow.sdk.exceptions import AirflowFailException
 
 from churn.errors import BadInput, NotReady
@@ -25,6 +25,14 @@ AS_OF = Param(
     title="As of",
     description="Cut-off date, UTC: nothing at or after its midnight is seen. Empty: the date of the run.",
 )
+
+
+def dated(cron: str) -> CronPartitionTimetable:
+    """A schedule (UTC) whose runs carry their date as partition key.
+
+    The first start does not make up for a tick that has passed: another DAG may have to run first.
+    """
+    return CronPartitionTimetable(cron, timezone="UTC", key_format="%Y-%m-%d", run_immediately=timedelta(0))
 
 
 def run_date() -> date:

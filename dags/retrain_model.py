@@ -14,14 +14,14 @@ model in production stays, and the report of `compare` says why.
 
 from typing import Any
 
-from airflow.sdk import CronPartitionTimetable, Param, dag, task
+from airflow.sdk import Param, dag, task
 from airflow.sdk.exceptions import AirflowSkipException
 from churn_assets import EVENTS, PRODUCTION_MODEL
-from churn_run import AS_OF, DEFAULT_ARGS, run_date, run_step
+from churn_run import AS_OF, DEFAULT_ARGS, dated, run_date, run_step
 
 
 @dag(
-    schedule=CronPartitionTimetable("0 3 * * 0", timezone="UTC", key_format="%Y-%m-%d", run_immediately=False),
+    schedule=dated("0 3 * * 0"),
     catchup=False,
     max_active_runs=1,
     default_args=DEFAULT_ARGS,

@@ -13,13 +13,13 @@ then, and the last good night stays what everybody reads. `publish_scores` witho
 
 from typing import Any
 
-from airflow.sdk import CronPartitionTimetable, dag, task
+from airflow.sdk import dag, task
 from churn_assets import EVENTS, SCORES
-from churn_run import AS_OF, DEFAULT_ARGS, run_date, run_step
+from churn_run import AS_OF, DEFAULT_ARGS, dated, run_date, run_step
 
 
 @dag(
-    schedule=CronPartitionTimetable("0 2 * * *", timezone="UTC", key_format="%Y-%m-%d", run_immediately=False),
+    schedule=dated("0 2 * * *"),
     catchup=False,
     max_active_runs=1,
     default_args=DEFAULT_ARGS,

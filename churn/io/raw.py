@@ -77,7 +77,8 @@ def raw_sql(engine: DuckDBEngine, file: RawFile, contract: SourceContract, file_
     _check_gzip(file.path)
     if file.format == "json":
         return _json_sql(engine, file, contract, file_no)
-    reader = f"read_csv({_text(file.path)}, all_varchar = true, header = true)"
+    # Left to itself, the reader drops leading rows, and rows that begin like a comment, until the rest is a table.
+    reader = f"read_csv({_text(file.path)}, all_varchar = true, header = true, skip = 0, comment = '')"
     if file.format == "parquet":
         reader = f"read_parquet({_text(file.path)})"
     there = [row[0] for row in engine.rows(f"describe select * from {reader}")]

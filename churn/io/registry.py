@@ -106,6 +106,7 @@ class Registry:
         import mlflow
 
         with self._calls() as client:
+            self._prepare(client)
             self._drop_unfinished(client, candidate.identity)
             tags = {**candidate.tags, _IDENTITY: candidate.identity}
             with mlflow.start_run(tags=tags, run_name=tags.get("as_of")) as run:
@@ -151,20 +152,15 @@ class Registry:
 
     def _log_model(self, candidate: Candidate) -> Any:
         import mlflow
-        from mlflow.models import infer_signature
 
         with tempfile.TemporaryDirectory(prefix="churn-model-") as folder:
             saved = Path(folder) / "core"
             candidate.model.save(saved)
-            probability = candidate.model.predict_proba(candidate.input_example)
-            output = candidate.input_example[[]].assign(
-                churn_probability=probability, churn_prediction=candidate.model.decide(probability)
-            )
             return mlflow.pyfunc.log_model(
                 name="model",
                 python_model=str(Path(__file__).with_name("mlflow_model.py")),
                 artifacts={"core": str(saved)},
-                signature=infer_signature(candidate.input_example, output),
+                signature=_signature(candidate.model),
                 input_example=candidate.input_example,
                 # Given, not inferred: inferring imports the model in subprocesses for seconds.
                 pip_requirements=list(_REQUIREMENTS),
@@ -186,7 +182,7 @@ class Registry:
     def _drop_unfinished(self, client: "MlflowClient", identity: str) -> None:
         """Runs of the same training that never became a version: a killed attempt's, removed so that none lingers."""
         experiment = client.get_experiment_by_name(self.name)
-        assert experiment is not None  # made by _client
+        assert experiment is not None  # made by _prepare
         registered = {v.run_id for v in self.versions()}
         for run in client.search_runs([experiment.experiment_id], f"tags.`{_IDENTITY}` = '{identity}'"):
             if run.info.run_id not in registered:
@@ -208,11 +204,12 @@ class Registry:
 
     @cached_property
     def _client(self) -> "MlflowClient":
-        """A client on the tracking server; the experiment and the registered model are made if they are not there."""
+        """A client on the tracking server; nothing is written to it."""
         # A caller waits seconds, not minutes, for a registry that is away.
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+        os.environ.setdefault("MLFLOW_UV_AUTO_DETECT", "false")  # or it stores whatever uv.lock lies around
         os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
         os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")  # it warns of a missing pip, which uv leaves out
         import mlflow
@@ -221,14 +218,27 @@ class Registry:
         if uri.startswith("sqlite:///"):
             Path(uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
         mlflow.set_tracking_uri(uri)
-        client = mlflow.MlflowClient(uri, uri)
-        local = self._settings.artifact_root.as_uri() if uri.startswith("sqlite:") else None
+        return mlflow.MlflowClient(uri, uri)
+
+    def _prepare(self, client: "MlflowClient") -> None:
+        """Make the experiment and the registered model if they are not there."""
+        import mlflow
+
+        local = self._settings.artifact_root.as_uri() if self._settings.tracking_uri.startswith("sqlite:") else None
         if client.get_experiment_by_name(self.name) is None:
             client.create_experiment(self.name, artifact_location=local)
         mlflow.set_experiment(self.name)
         if not client.search_registered_models(f"name = '{self.name}'"):
             client.create_registered_model(self.name)
-        return client
+
+
+def _signature(model: ChurnModel) -> Any:
+    """Doubles in, probability and decision out. Given, not inferred: an inferred one may silently be none."""
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, Schema
+
+    inputs = Schema([ColSpec("double", name) for name in model.features])
+    return ModelSignature(inputs, Schema([ColSpec("double", "churn_probability"), ColSpec("long", "churn_prediction")]))
 
 
 def _version(v: Any) -> ModelVersion:

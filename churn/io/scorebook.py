@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import sqlalchemy as sa
 from numpy.typing import NDArray
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError
 
 from churn.errors import BadInput, Unavailable
 
@@ -158,7 +158,7 @@ class ScoreBook:
         try:
             with self._engine.begin() as db:
                 yield db
-        except OperationalError as e:
+        except DBAPIError as e:
             where = self.url.render_as_string(hide_password=True)
             raise Unavailable(f"the score book at {where} did not answer: {_first_line(e)}") from e
 

@@ -100,18 +100,32 @@ def _row_expectation(rule: Rule, mostly: float) -> "Expectation":
 def _validate(name: str, frame: "pd.DataFrame", expectations: "Iterable[Expectation]") -> Validation:
     os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")  # read at import: no call leaves this machine
     import great_expectations as gx
-    from great_expectations.data_context.types.base import ProgressBarsConfig
+    from great_expectations.data_context.types.base import (
+        DataContextConfig,
+        InMemoryStoreBackendDefaults,
+        ProgressBarsConfig,
+    )
 
-    context: Any = gx.get_context(mode="ephemeral")
-    context.variables.progress_bars = ProgressBarsConfig(globally=False)
+    # The default ephemeral context leaves a temporary folder behind each time.
+    config = DataContextConfig(store_backend_defaults=InMemoryStoreBackendDefaults(init_temp_docs_sites=False))
+    config.progress_bars = ProgressBarsConfig(globally=False)
+    context: Any = gx.get_context(mode="ephemeral", project_config=config)
     source = context.data_sources.add_pandas(name).add_dataframe_asset(name)
     batch = source.add_batch_definition_whole_dataframe(name).get_batch(batch_parameters={"dataframe": frame})
     result = batch.validate(gx.ExpectationSuite(name=name, expectations=list(expectations)), result_format="BASIC")
     return Validation(name, bool(result.success), len(frame), tuple(_finding(r) for r in result.results))
 
 
+def _exception(info: dict[str, Any]) -> str | None:
+    """Why an expectation could not be checked: Great Expectations keeps it flat, or once per metric."""
+    for found in (info, *(v for v in info.values() if isinstance(v, dict))):
+        if found.get("exception_message"):
+            return str(found["exception_message"]).strip().splitlines()[0]
+    return None
+
+
 def _finding(result: Any) -> Finding:
-    error = (result.exception_info or {}).get("exception_message")
+    error = _exception(result.exception_info or {})
     return Finding(
         rule=str(result.expectation_config.meta["rule"]) + (f" (not checked: {error})" if error else ""),
         expectation=str(result.expectation_config.type),

@@ -105,7 +105,7 @@ def mlflow(settings: Settings) -> Service:
 
 def api(settings: Settings, app: str = API_APP) -> Service:
     """The REST API and its page."""
-    command = ("-m", "uvicorn", "--factory", app, "--host", HOST, "--port", str(settings.api_port))
+    command = ("-m", "uvicorn", "--factory", app, "--host", HOST, "--port", str(settings.api_port), "--no-access-log")
     return Service(
         name="api",
         title="API",

@@ -258,7 +258,9 @@ def test_line_ends_a_missing_last_one_and_a_byte_order_mark_lose_nothing(
 
 def test_a_file_with_both_line_ends_is_taken_or_refused_but_not_halved(settings: Settings, tmp_path: Path) -> None:
     path = tmp_path / "log.json"
-    path.write_bytes(b"".join(json.dumps(r).encode() + (b"\r\n" if i % 2 else b"\n") for i, r in enumerate(raw_rows(6))))
+    path.write_bytes(
+        b"".join(json.dumps(r).encode() + (b"\r\n" if i % 2 else b"\n") for i, r in enumerate(raw_rows(6)))
+    )
     report = ingested(settings, path)
     assert report.read == 6 or (report.read == 0 and "log.json" in report.rejected_files)
 
@@ -387,7 +389,9 @@ def test_a_file_with_too_many_broken_rows_is_refused_and_the_others_are_ingested
 ) -> None:
     landing = tmp_path / "landing"
     write_json_lines(landing / "good.json", raw_rows(20))
-    write_json_lines(landing / "bad.json", [raw_row(i, day=1, page="Teleport" if i < bad else "Home") for i in range(100)])
+    write_json_lines(
+        landing / "bad.json", [raw_row(i, day=1, page="Teleport" if i < bad else "Home") for i in range(100)]
+    )
     report = ingested(settings, landing)
     assert (report.files, report.read, report.accepted, report.quarantined) == (2, 20, 20, 0)
     (why,) = report.rejected_files.values()
@@ -416,14 +420,18 @@ def test_a_wrong_customer_column_is_refused_and_named(settings: Settings, tmp_pa
     assert "'userId'" in why
 
 
-@pytest.mark.xfail(strict=True, reason="a whole log as one JSON array passes as one broken row: exit code 0, nothing in")
+@pytest.mark.xfail(
+    strict=True, reason="a whole log as one JSON array passes as one broken row: exit code 0, nothing in"
+)
 def test_a_log_written_as_one_JSON_array_is_refused(settings: Settings, tmp_path: Path) -> None:
     path = tmp_path / "log.json"
     path.write_text(json.dumps(raw_rows(500)))
     assert "JSON object" in refusal(settings, path)
 
 
-@pytest.mark.xfail(strict=True, reason="rejected_files is keyed by name: one of two refused `part-0.json` is not reported")
+@pytest.mark.xfail(
+    strict=True, reason="rejected_files is keyed by name: one of two refused `part-0.json` is not reported"
+)
 def test_two_refused_files_of_the_same_name_are_both_reported(settings: Settings, tmp_path: Path) -> None:
     for number in range(2):
         write_json_lines(tmp_path / f"landing/date={day(number)}/part-0.json", ["{"] * (20 + number))
@@ -526,7 +534,9 @@ def test_a_late_event_lands_in_its_old_partition_and_leaves_the_others_untouched
 
 def test_the_day_of_an_event_is_utc_and_midnight_begins_it(settings: Settings, tmp_path: Path) -> None:
     midnight = FIRST_MS // DAY_MS * DAY_MS + DAY_MS
-    rows = [raw_row(i, ts=ts) for i, ts in enumerate([midnight - 1, midnight, midnight + DAY_MS - 1, midnight + DAY_MS])]
+    rows = [
+        raw_row(i, ts=ts) for i, ts in enumerate([midnight - 1, midnight, midnight + DAY_MS - 1, midnight + DAY_MS])
+    ]
     ingested(settings, write_json_lines(tmp_path / "log.json", rows))
     held = {day_: pq.ParquetFile(Lake(settings.data_home).event_partition(day_)).metadata.num_rows
             for day_ in Lake(settings.data_home).event_days()}  # fmt: skip
@@ -548,7 +558,12 @@ def test_the_order_of_files_and_of_rows_does_not_matter(tmp_path: Path) -> None:
 
 
 def test_CSV_parquet_and_gzip_give_the_same_events_as_JSON(tmp_path: Path) -> None:
-    rows = [*raw_rows(6), a_visitor(7), raw_row(8, song='a "quoted", title\nover two lines'), raw_row(9, page="Teleport")]
+    rows = [
+        *raw_rows(6),
+        a_visitor(7),
+        raw_row(8, song='a "quoted", title\nover two lines'),
+        raw_row(9, page="Teleport"),
+    ]
     files = [
         write_json_lines(tmp_path / "log.json", rows),
         write_json_lines(tmp_path / "log.jsonl.gz", rows),
@@ -669,7 +684,9 @@ def test_the_validation_is_kept_as_a_report(settings: Settings, tmp_path: Path) 
 
 def test_a_contract_file_by_path_maps_another_log(tmp_path: Path) -> None:
     contract = tmp_path / "mine.toml"
-    contract.write_text(SHIPPED.read_text().replace('"userId"', '"who"').replace('NextSong = "play"', 'Watched = "play"'))
+    contract.write_text(
+        SHIPPED.read_text().replace('"userId"', '"who"').replace('NextSong = "play"', 'Watched = "play"')
+    )
     settings = settings_in(tmp_path / "home", contract=str(contract))
     rows = [{**raw_row(0, page="Watched"), "who": "u1"}, {**raw_row(1), "who": "u1"}]
     report = ingested(settings, write_json_lines(tmp_path / "log.json", rows))
@@ -688,7 +705,12 @@ def test_a_broken_contract_is_an_error_that_lists_every_fault(tmp_path: Path) ->
     path = write_json_lines(tmp_path / "log.json", raw_rows(1))
     with pytest.raises(BadInput) as error:
         ingest(settings_in(tmp_path / "home", contract=str(contract)), [path])
-    for fault in ("horizon_days: Field required", "horizon_dayz", "columns.item_in_session.read", "limits.max_bad_share"):
+    for fault in (
+        "horizon_days: Field required",
+        "horizon_dayz",
+        "columns.item_in_session.read",
+        "limits.max_bad_share",
+    ):
         assert fault in str(error.value)
 
 
@@ -728,7 +750,9 @@ FAULTY_CONTRACTS = {
 }  # fmt: skip
 
 
-@pytest.mark.xfail(strict=True, reason="accepted by load_contract: a raw TypeError, OverflowError or DuckDB error follows")
+@pytest.mark.xfail(
+    strict=True, reason="accepted by load_contract: a raw TypeError, OverflowError or DuckDB error follows"
+)
 @pytest.mark.parametrize("fault", FAULTY_CONTRACTS)
 def test_a_contract_that_cannot_give_canonical_events_is_refused(tmp_path: Path, fault: str) -> None:
     was, becomes = FAULTY_CONTRACTS[fault]
@@ -740,7 +764,9 @@ def test_a_contract_that_cannot_give_canonical_events_is_refused(tmp_path: Path,
         load_contract(str(contract))
 
 
-@pytest.mark.xfail(strict=True, raises=OverflowError, reason="a contract without a latest time lets any number be a day")
+@pytest.mark.xfail(
+    strict=True, raises=OverflowError, reason="a contract without a latest time lets any number be a day"
+)
 def test_a_time_beyond_all_calendars_is_quarantined_or_refused(tmp_path: Path) -> None:
     contract = tmp_path / "mine.toml"
     contract.write_text(SHIPPED.read_text().replace("min = 946684800000, max = 4102444800000 } # years", "min = 0 } #"))
@@ -788,7 +814,14 @@ def test_a_purchase_is_a_play_of_a_paying_customer_and_its_day_a_session(tmp_pat
 
 def test_purchases_that_break_a_rule_are_quarantined(tmp_path: Path) -> None:
     settings = settings_in(tmp_path / "home", contract="transactions")
-    rows = ["1,1997-01-01,11.77,1", "1,1997-02-30,1,1", "1,soon,1,1", "1,1997-03-01,-5,1", "1,1997-03-01,,1", ",1997-01-01,1,1"]
+    rows = [
+        "1,1997-01-01,11.77,1",
+        "1,1997-02-30,1,1",
+        "1,soon,1,1",
+        "1,1997-03-01,-5,1",
+        "1,1997-03-01,,1",
+        ",1997-01-01,1,1",
+    ]
     report = ingested(settings, purchases(tmp_path / "buys.csv", *rows))
     assert (report.accepted, report.set_aside, report.quarantined) == (1, 1, 4)
     assert report.broken_rules == {
@@ -796,14 +829,18 @@ def test_purchases_that_break_a_rule_are_quarantined(tmp_path: Path) -> None:
     }  # fmt: skip
 
 
-@pytest.mark.xfail(strict=True, reason="two columns are read from `date`: one row without it breaks `date is given` twice")
+@pytest.mark.xfail(
+    strict=True, reason="two columns are read from `date`: one row without it breaks `date is given` twice"
+)
 def test_a_purchase_without_a_date_breaks_that_rule_once(tmp_path: Path) -> None:
     settings = settings_in(tmp_path / "home", contract="transactions")
     report = ingested(settings, purchases(tmp_path / "buys.csv", "1,1997-01-01,11.77,1", "1,,1,1"))
     assert report.broken_rules == {"date is given": 1}
 
 
-@pytest.mark.xfail(strict=True, reason="the session of a purchase is the text of its date, and a time of day is part of it")
+@pytest.mark.xfail(
+    strict=True, reason="the session of a purchase is the text of its date, and a time of day is part of it"
+)
 def test_two_purchases_on_one_day_are_one_session_and_formats_agree(tmp_path: Path) -> None:
     settings = settings_in(tmp_path / "home", contract="transactions")
     rows = ["1,1997-01-01 10:00:00,5,1", "1,1997-01-01 17:30:00,7,1"]
