@@ -49,6 +49,16 @@ def decision_path(lake: Lake, challenger: str) -> Path:
 def _decide(registry: Registry, lake: Lake, champion: ModelVersion | None, challenger: ModelVersion) -> Decision:
     if champion is None:
         return Decision(True, ("the first model: there is none in production to compare it with",), {})
+    if challenger.tags["holdout_snapshot"] < champion.tags["holdout_snapshot"]:
+        # Dates as text sort as dates.
+        return Decision(
+            False,
+            (
+                f"the champion was trained on outcomes of the challenger's hold-out "
+                f"({challenger.tags['holdout_snapshot']}): train as of a later date",
+            ),
+            {},
+        )
     path = lake.panel(date.fromisoformat(challenger.tags["as_of"]))
     if not path.is_file():
         return Decision(False, (f"the panel the challenger was measured on is gone: {path}",), {})
