@@ -1,5 +1,6 @@
 """What the tasks of all DAGs share: the date they work for, and how a step's outcome reaches Airflow."""
 
+import inspect
 import logging
 from collections.abc import Callable
 from dataclasses import asdict
@@ -47,11 +48,12 @@ def run_step(step: Callable[..., Any], *args: Any, **changed_settings: Any) -> d
 
     What running again cannot mend (bad input, a missing predecessor) fails the task without a retry.
     """
-    settings = Settings().model_copy(update=changed_settings)
+    settings, log = Settings().model_copy(update=changed_settings), logging.getLogger("churn")
+    told = {"progress": log.info} if "progress" in inspect.signature(step).parameters else {}
     try:
-        report = asdict(step(settings, *args))
+        report = asdict(step(settings, *args, **told))
     except (BadInput, NotReady) as e:
         raise AirflowFailException(str(e)) from e
     for name, value in report.items():
-        logging.getLogger("churn").info("%s: %s", name.replace("_", " "), value)
+        log.info("%s: %s", name.replace("_", " "), value)
     return report

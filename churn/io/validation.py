@@ -3,6 +3,7 @@
 Importing Great Expectations takes seconds, so it happens inside the call.
 """
 
+import logging
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -56,8 +57,7 @@ def validate_events(frame: "pd.DataFrame", rules: Sequence[Rule], *, max_bad_sha
 
 def validate_features(frame: "pd.DataFrame", features: Sequence[Feature]) -> Validation:
     """Check a feature table (``customer_id`` and one column per feature): complete, unique, every value in range."""
-    import great_expectations.expectations as gxe
-
+    gxe = _great_expectations().expectations
     expectations: list[Expectation] = [
         gxe.ExpectTableRowCountToBeBetween(min_value=1, meta={"rule": "there are customers"}),
         gxe.ExpectTableColumnsToMatchSet(
@@ -77,8 +77,16 @@ def validate_features(frame: "pd.DataFrame", features: Sequence[Feature]) -> Val
     return _validate("features", frame, expectations)
 
 
+def _great_expectations() -> Any:
+    os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")  # read at import: no call leaves this machine
+    logging.getLogger("great_expectations").setLevel(logging.WARNING)  # it tells hundreds of lines about itself
+    import great_expectations
+
+    return great_expectations
+
+
 def _row_expectation(rule: Rule, mostly: float) -> "Expectation":
-    import great_expectations.expectations as gxe
+    gxe = _great_expectations().expectations
     from great_expectations.expectations.row_conditions import Column
 
     raw, common = f"raw_{rule.column}", {"mostly": mostly, "meta": {"rule": rule.name}}
@@ -98,8 +106,7 @@ def _row_expectation(rule: Rule, mostly: float) -> "Expectation":
 
 
 def _validate(name: str, frame: "pd.DataFrame", expectations: "Iterable[Expectation]") -> Validation:
-    os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")  # read at import: no call leaves this machine
-    import great_expectations as gx
+    gx = _great_expectations()
     from great_expectations.data_context.types.base import (
         DataContextConfig,
         InMemoryStoreBackendDefaults,
