@@ -32,6 +32,9 @@ run: install ## Start MLflow, Airflow and the API, score customers for today; Ct
 test: install ## Run the test suite; ARGS="tests/core -x" narrows it
 	$(BIN)/python -m pytest $(ARGS)
 
+e2e: install ## Start the whole platform on spare ports and try everything on it (minutes)
+	$(BIN)/python -m pytest -m e2e $(ARGS)
+
 lint: install ## Check style, types and who imports whom
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -74,4 +77,4 @@ endif
 	@.uv/bin/python -m pip install --quiet --disable-pip-version-check "uv==$(UV_VERSION)"
 	@touch $@
 
-.PHONY: help install run test lint format bench clean
+.PHONY: help install run test e2e lint format bench clean

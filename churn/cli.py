@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
+from pydantic import ValidationError
 
 from churn.errors import ChurnError, Unavailable
 from churn.settings import Settings
@@ -128,6 +129,10 @@ def _translated(call: Callable[[], Any]) -> Any:
     """An error of ours becomes one clear message and an exit code: 75 (try again) or 1."""
     try:
         return call()
+    except ValidationError as e:
+        faults = "\n".join(f"- {'.'.join(map(str, x['loc']))}: {x['msg']}" for x in e.errors())
+        print(f"error: a setting is not what it should be (CHURN_* variables, .env):\n{faults}", file=sys.stderr)
+        raise typer.Exit(1) from e
     except ChurnError as e:
         print(f"error: {e}", file=sys.stderr)
         raise typer.Exit(75 if isinstance(e, Unavailable) else 1) from e

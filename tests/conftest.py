@@ -1,5 +1,6 @@
 """What all tests share: one throwaway Airflow, set up before the first import of it, and a data home per test."""
 
+import atexit
 import os
 import shutil
 import tempfile
@@ -13,6 +14,7 @@ _DAGS = Path(__file__).resolve().parent.parent / "dags"
 
 # Airflow reads its configuration when it is imported; a test must never touch a real one.
 _AIRFLOW = Path(tempfile.mkdtemp(prefix="churn-airflow-"))
+atexit.register(shutil.rmtree, _AIRFLOW, ignore_errors=True)
 os.environ.update(
     {
         "AIRFLOW_HOME": str(_AIRFLOW),

@@ -36,8 +36,9 @@ def raw_row(second: int = 0, *, day: int = 0, **other: Any) -> Row:
     """A song heard by customer 39, so many seconds after noon of the so many-th day."""
     values: Row = {
         "artist": "Muse", "auth": "Logged In", "itemInSession": second, "length": 231.5, "level": "paid",
-        "method": "PUT", "page": "NextSong", "registration": FIRST_MS - 30 * DAY_MS, "sessionId": 7, "song": "Starlight",
-        "status": 200, "ts": FIRST_MS + second * 1000 + day * DAY_MS, "userId": "39", **PERSONAL, **other,
+        "method": "PUT", "page": "NextSong", "registration": FIRST_MS - 30 * DAY_MS, "sessionId": 7,
+        "song": "Starlight", "status": 200, "ts": FIRST_MS + second * 1000 + day * DAY_MS, "userId": "39",
+        **PERSONAL, **other,
     }  # fmt: skip
     return {column: values[column] for column in COLUMNS}
 
@@ -49,8 +50,8 @@ def raw_rows(count: int, **other: Any) -> list[Row]:
 
 def a_visitor(second: int = 0, *, user: str | None = "") -> Row:
     """A row without a customer, as the public log has them."""
-    nobody = dict.fromkeys(PERSONAL)
-    other = {"length": None, "artist": None, "song": None, "registration": None, "page": "Home", "sessionId": 8}
+    nobody: Row = dict.fromkeys(PERSONAL)
+    other: Row = {"length": None, "artist": None, "song": None, "registration": None, "page": "Home", "sessionId": 8}
     return raw_row(second, auth="Logged Out", userId=user, **other, **nobody)
 
 

@@ -4,12 +4,16 @@ A raw table has ``file_no``, ``line_no`` and every raw column of the contract as
 typed columns and writes down, per row, which rules it broke; :func:`incoming_sql` keeps the rows that broke none.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
 from churn.core.events import DAY_MS, EVENT_COLUMNS, Column, SourceContract
 
 TYPED_COLUMNS = tuple(c for c in EVENT_COLUMNS if c != "ingested_ms")
+
+_FIRST_MS, _LAST_MS = 0.0, 4_102_444_800_000.0
+"""1970 to 2100: an event time that a contract leaves unbounded must still be a date."""
 
 _READS_AS = {
     "text": "text",
@@ -18,6 +22,7 @@ _READS_AS = {
     "epoch_ms": "a time in epoch milliseconds",
     "epoch_s": "a time in epoch seconds",
     "date": "a date",
+    "day": "a date",
 }
 
 
@@ -36,33 +41,35 @@ class Rule:
 
 def rules(contract: SourceContract) -> tuple[Rule, ...]:
     """The row rules of a contract, in the order of its columns."""
-    found: list[Rule] = []
+    found: dict[str, Rule] = {}
     for name, column in contract.columns.items():
         if column.source is None or name == "customer_id":  # rows without a customer are set aside, not broken
             continue
-        raw = f"raw_{name}"
-        if column.required:
-            found.append(Rule(f"{column.source} is given", name, "given", f"{raw} is null"))
-        if vocabulary := {"kind": contract.kinds, "plan": contract.plans}.get(name):
-            known = f"{column.source} is known to the contract"
-            found.append(Rule(known, name, "known", f"{raw} is not null and {name} is null", values=tuple(vocabulary)))
-        elif column.read != "text":
-            readable = f"{column.source} is {_READS_AS[column.read]}"
-            found.append(Rule(readable, name, "readable", f"{raw} is not null and {name} is null"))
-        if column.min is not None or column.max is not None:
-            found.append(_between(name, column))
-    return tuple(found)
+        for rule in _column_rules(contract, name, column):
+            found.setdefault(rule.name, rule)  # two columns read from one raw column share its rules
+    return tuple(found.values())
 
 
-def _between(name: str, column: Column) -> Rule:
-    low, high = column.min, column.max
-    bounds = [f"{name} < {low!r}"] * (low is not None) + [f"{name} > {high!r}"] * (high is not None)
-    words = (
-        f"{column.source} is between {low:g} and {high:g}"
-        if low is not None and high is not None
-        else (f"{column.source} is at least {low:g}" if low is not None else f"{column.source} is at most {high:g}")
-    )
-    return Rule(words, name, "between", f"({' or '.join(bounds)})", minimum=low, maximum=high)
+def _column_rules(contract: SourceContract, name: str, column: Column) -> Iterator[Rule]:
+    raw = f"raw_{name}"
+    unread = f"{raw} is not null and {name} is null"
+    if column.required:
+        yield Rule(f"{column.source} is given", name, "given", f"{raw} is null")
+    if vocabulary := {"kind": contract.kinds, "plan": contract.plans}.get(name):
+        yield Rule(f"{column.source} is known to the contract", name, "known", unread, values=tuple(vocabulary))
+    elif column.read != "text":
+        yield Rule(f"{column.source} is {_READS_AS[column.read]}", name, "readable", unread)
+    low, high = (_FIRST_MS, _LAST_MS) if name == "ts_ms" else (None, None)
+    low, high = (low if column.min is None else column.min), (high if column.max is None else column.max)
+    if low is not None or high is not None:
+        bounds = [f"{name} < {low!r}"] * (low is not None) + [f"{name} > {high!r}"] * (high is not None)
+        words = (
+            f"between {low:g} and {high:g}"
+            if low is not None and high is not None
+            else (f"at least {low:g}" if low is not None else f"at most {high:g}")
+        )
+        fails = f"({' or '.join(bounds)})"
+        yield Rule(f"{column.source} is {words}", name, "between", fails, minimum=low, maximum=high)
 
 
 def judged_sql(contract: SourceContract, raw: str) -> str:
@@ -72,9 +79,8 @@ def judged_sql(contract: SourceContract, raw: str) -> str:
     broken = ",\n    ".join(f"case when {r.fails_sql} then {_text(r.name)} end" for r in rules(contract))
     return f"""
 select *,
-  concat_ws('; ',
-    case when malformed then 'the line is a JSON object' end,
-    {broken}) as broken
+  case when malformed then 'the line is a JSON object' else concat_ws('; ',
+    {broken}) end as broken
 from (
   select file_no, line_no, malformed, raw_customer_id is null and not malformed as without_customer,
   {", ".join(f"raw_{n}" for n, c in contract.columns.items() if c.source is not None)},
@@ -143,6 +149,8 @@ def _value(contract: SourceContract, name: str) -> str:
     match column.read:
         case "text":
             return raw
+        case "day":
+            return f"cast(cast(try_cast({raw} as timestamp) as date) as {sql_type})"
         case "date":
             return f"cast(epoch_ms(try_cast({raw} as timestamp)) as bigint)"
         case "number":

@@ -39,7 +39,8 @@ class Column(_Strict):
 
     source: str | None = Field(default=None, alias="from")
     """Name of the raw column."""
-    read: Literal["text", "integer", "number", "epoch_ms", "epoch_s", "date"] = "text"
+    read: Literal["text", "integer", "number", "epoch_ms", "epoch_s", "date", "day"] = "text"
+    """`date`: a time from a date or a date and time. `day`: the date alone, as text."""
     constant: str | None = None
     """The same value for every row, instead of a raw column."""
     required: bool = False
@@ -70,6 +71,32 @@ class Limits(_Strict):
     max_without_customer_share: Annotated[float, Field(ge=0, le=1)] = 0.5
 
 
+_READABLE_AS = {
+    "customer_id": ("text",),
+    "session_id": ("text", "day"),
+    "kind": ("text",),
+    "plan": ("text",),
+    "ts_ms": ("epoch_ms", "epoch_s", "date"),
+    "registered_ms": ("epoch_ms", "epoch_s", "date"),
+    "item_in_session": ("integer",),
+    "duration_s": ("number",),
+}
+"""How each canonical column may be read: anything else would not give its type."""
+
+
+def _check_column(name: str, column: Column) -> None:
+    if column.constant is not None:
+        if name not in ("session_id", "kind", "plan"):
+            raise ValueError(f"{name} cannot be the same for all rows: give `from`, a raw column")
+        return
+    if column.read not in _READABLE_AS[name]:
+        raise ValueError(f"{name} is read as {column.read!r}; it can be read as {list(_READABLE_AS[name])}")
+    if name in ("ts_ms", "session_id", "kind", "plan") and not column.required:
+        raise ValueError(f"{name} must be `required = true`: an event without it is none")
+    if column.read in ("text", "day") and (column.min is not None or column.max is not None):
+        raise ValueError(f"{name} is text, so that `min` and `max` mean nothing")
+
+
 class SourceContract(_Strict):
     """What a source promises, and how its raw rows become canonical events. Read from TOML."""
 
@@ -96,6 +123,8 @@ class SourceContract(_Strict):
             targets = set(values.values()) if constant is None else {constant}
             if not targets or not targets <= set(vocabulary):
                 raise ValueError(f"{column}: {sorted(targets)} must be some of {list(vocabulary)}")
+        for name, mapped in self.columns.items():
+            _check_column(name, mapped)
         return self
 
     @classmethod

@@ -122,7 +122,7 @@ class Intake:
 def _check_limits(report: FileReport, contract: SourceContract) -> None:
     limits, read = contract.limits, report.read
     # A handful of rows is no share: ten broken ones, or a hundred visitors, are always let pass.
-    if report.quarantined > max(10, limits.max_bad_share * read):
+    if report.quarantined > max(10, limits.max_bad_share * read) or report.quarantined == read:
         worst = ", ".join(f"{rule}: {n:,}" for rule, n in sorted(report.broken_rules.items(), key=lambda x: -x[1]))
         raise ContractViolation(
             f"{report.file}: {report.quarantined:,} of {read:,} rows break the contract {contract.name!r} "

@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from churn.errors import BadInput, NotReady
+from churn.errors import NotReady, Unavailable
 
 
 class Lake:
@@ -65,7 +65,7 @@ class Lake:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as e:
-                raise BadInput(f"another `{name}` is running on {self.home}; wait for it to end") from e
+                raise Unavailable(f"another `{name}` is running on {self.home}; wait for it to end") from e
             yield
 
 

@@ -36,8 +36,8 @@ def load_contract(name: str) -> SourceContract:
         shipped = sorted(p.stem for p in _CONTRACTS.glob("*.toml"))
         raise BadInput(f"there is no source contract {name!r}: give one of {shipped} or the path of a .toml file")
     try:
-        return SourceContract.parse(tomllib.loads(path.read_text()), str(path))
-    except tomllib.TOMLDecodeError as e:
+        return SourceContract.parse(tomllib.loads(path.read_text(encoding="utf-8")), str(path))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
         raise BadInput(f"{path} is not valid TOML: {e}") from e
 
 
@@ -123,17 +123,19 @@ def _first_keys(path: Path) -> set[str]:
         for line in islice(file, 200):
             try:
                 value = json.loads(line)
-            except ValueError:  # what is malformed is counted row by row, later
+            except (ValueError, RecursionError):  # what is malformed is counted row by row, later
                 continue
             keys.update(value if isinstance(value, dict) else ())
     return keys
 
 
 def _check_columns(file: RawFile, contract: SourceContract, there: list[str]) -> None:
+    # Only names that the contract knows are told: without a header line, "names" are somebody's data.
+    known = [c for c in there if c in {*contract.sources, *contract.raw.ignored, *contract.raw.personal}]
     if missing := [c for c in contract.needed if c not in there]:
         raise ContractViolation(
             f"{file.path.name} has no column {', '.join(missing)}; the contract {contract.name!r} needs "
-            f"{list(contract.needed)} and the file has {sorted(there)}"
+            f"{list(contract.needed)}. Known columns of the file: {known or 'none'}; others: {len(there) - len(known)}"
         )
 
 

@@ -4,6 +4,7 @@ Stages are deprecated in MLflow but present; the alias is written beside the sta
 changes when they go.
 """
 
+import fcntl
 import os
 import shutil
 import tempfile
@@ -56,6 +57,27 @@ class Candidate:
     attachments: Path
     """Folder of figures and reports, stored as it is."""
     input_example: "pd.DataFrame"
+
+
+def make_store(settings: Settings) -> None:
+    """Make MLflow's SQLite database, whole or not at all: a half-made one could never be opened again.
+
+    Nothing to do for another kind of store, or when it is there.
+    """
+    uri = settings.tracking_uri
+    path = Path(uri.removeprefix("sqlite:///"))
+    if not uri.startswith("sqlite:///") or path.is_file():
+        return
+    import mlflow
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.with_name(".making.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # a second process waits, and finds it made
+        aside = path.with_name(f".{path.name}.part")
+        aside.unlink(missing_ok=True)
+        if not path.is_file():
+            mlflow.MlflowClient(f"sqlite:///{aside}").search_experiments()
+            aside.replace(path)
 
 
 class Registry:
@@ -173,8 +195,9 @@ class Registry:
     def _move(self, version: ModelVersion, stage: str, alias: str, reason: str) -> None:
         with self._calls() as client:
             client.set_model_version_tag(self.name, version.version, f"churn.{stage.lower()}.reason", reason)
-            client.transition_model_version_stage(self.name, version.version, stage, archive_existing_versions=True)
+            # The stage is what everything here reads, so it comes last: killed before it, the move is made again.
             client.set_registered_model_alias(self.name, alias, version.version)
+            client.transition_model_version_stage(self.name, version.version, stage, archive_existing_versions=True)
             aliases = client.get_registered_model(self.name).aliases
             if stage == "Production" and str(aliases.get("challenger")) == version.version:
                 client.delete_registered_model_alias(self.name, "challenger")
@@ -186,6 +209,9 @@ class Registry:
         registered = {v.run_id for v in self.versions()}
         for run in client.search_runs([experiment.experiment_id], f"tags.`{_IDENTITY}` = '{identity}'"):
             if run.info.run_id not in registered:
+                left = f"source_run_id = '{run.info.run_id}'"
+                for logged in client.search_logged_models([experiment.experiment_id], left):
+                    client.delete_logged_model(logged.model_id)
                 client.delete_run(run.info.run_id)
 
     @contextmanager
@@ -215,8 +241,7 @@ class Registry:
         import mlflow
 
         uri = self._settings.tracking_uri
-        if uri.startswith("sqlite:///"):
-            Path(uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+        make_store(self._settings)
         mlflow.set_tracking_uri(uri)
         return mlflow.MlflowClient(uri, uri)
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import sqlalchemy as sa
 from numpy.typing import NDArray
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from churn.errors import BadInput, Unavailable
 
@@ -70,9 +70,20 @@ class ScoreBook:
     """Reads and publishes scores. Every publication is one transaction."""
 
     def __init__(self, url: str) -> None:
-        self.url = sa.make_url(url)
-        if self.url.drivername == "postgresql":  # psycopg 3 is the driver that is installed
-            self.url = self.url.set(drivername="postgresql+psycopg")
+        try:
+            self.url = sa.make_url(url)
+            if self.url.drivername in ("postgresql", "postgres"):  # psycopg 3 is the driver that is installed
+                self.url = self.url.set(drivername="postgresql+psycopg")
+            self.url.get_dialect()
+        except SQLAlchemyError as e:
+            raise BadInput(
+                f"the score book's address cannot be used ({e}): write sqlite:///path or postgresql://user@host/database"
+            ) from e
+
+    def close(self) -> None:
+        """Give back the connections."""
+        if "_engine" in self.__dict__:
+            self._engine.dispose()
 
     def publish(
         self,
@@ -104,7 +115,8 @@ class ScoreBook:
         )
         with self._transaction() as db:
             key = (SCORES.c.as_of == as_of) & (SCORES.c.model_version == model_version)
-            if (known := self._publication(db, as_of, model_version)) and self._scores(db, key) == scores:
+            known = self._publication(db, as_of, model_version)
+            if known and known.threshold == threshold and self._scores(db, key) == scores:
                 return known
             db.execute(sa.delete(SCORES).where(key))
             db.execute(
@@ -158,7 +170,7 @@ class ScoreBook:
         try:
             with self._engine.begin() as db:
                 yield db
-        except DBAPIError as e:
+        except (DBAPIError, OSError) as e:
             where = self.url.render_as_string(hide_password=True)
             raise Unavailable(f"the score book at {where} did not answer: {_first_line(e)}") from e
 
@@ -172,7 +184,14 @@ class ScoreBook:
             sa.event.listen(engine, "connect", _write_ahead)
         else:
             engine = sa.create_engine(self.url, pool_pre_ping=True)
-        _METADATA.create_all(engine)
+        for attempt in range(3):
+            try:
+                _METADATA.create_all(engine)
+                break
+            except DBAPIError:  # another process makes the tables at this very moment: look again
+                if attempt == 2:
+                    engine.dispose()
+                    raise
         return engine
 
 
@@ -188,5 +207,6 @@ def _publication(row: Any) -> Publication:
     return Publication(**values)
 
 
-def _first_line(error: DBAPIError) -> str:
-    return str(error.orig or error).strip().splitlines()[0]
+def _first_line(error: DBAPIError | OSError) -> str:
+    cause = error.orig if isinstance(error, DBAPIError) and error.orig else error
+    return str(cause).strip().splitlines()[0]

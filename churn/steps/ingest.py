@@ -70,15 +70,16 @@ def ingest(
             if report.quarantined:
                 intake.write_quarantine(lake, file, number)
         new_by_day = _publish(intake, lake, progress)
-        # Last of all: a receipt says that every row of its file is in the lake.
+        every = known | {r.fingerprint: r for r in reports}
+        outcome = _report([replace(every[f.fingerprint], file=str(f.path)) for f in files], new_by_day, found, lake)
+        outcome = replace(outcome, seconds=round(time.monotonic() - started, 2))
+        path = lake.reports / "ingest.json"
+        if fresh or not path.is_file():  # the same files again leave even the report as it is
+            write_json(path, asdict(outcome))
+        # Last of all: a receipt says that every row of its file is in the lake, and in the report.
         for report in reports:
             if report.rejected is None:
                 write_json(lake.receipt(report.fingerprint), asdict(report))
-        every = known | {r.fingerprint: r for r in reports}
-        outcome = _report([replace(every[f.fingerprint], file=f.path.name) for f in files], new_by_day, found, lake)
-    outcome = replace(outcome, seconds=round(time.monotonic() - started, 2))
-    if fresh:  # the same files again leave even the report as it is
-        write_json(lake.reports / "ingest.json", asdict(outcome))
     return outcome
 
 

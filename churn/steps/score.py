@@ -1,5 +1,6 @@
 """Score: the Production model's probability for every customer at risk, published in one transaction."""
 
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import date
 
@@ -49,14 +50,15 @@ def publish_scores(settings: Settings, as_of: date) -> ScoreReport:
     model = registry.load(production)
     features = pq.ParquetFile(path).read().to_pandas()
     probability = model.predict_proba(features)
-    published = ScoreBook(settings.score_database).publish(
-        as_of,
-        production.version,
-        features["customer_id"].tolist(),
-        probability,
-        model.decide(probability),
-        threshold=model.threshold,
-    )
+    with closing(ScoreBook(settings.score_database)) as book:
+        published = book.publish(
+            as_of,
+            production.version,
+            features["customer_id"].tolist(),
+            probability,
+            model.decide(probability),
+            threshold=model.threshold,
+        )
     return ScoreReport(
         as_of=str(as_of),
         model_version=published.model_version,

@@ -74,10 +74,15 @@ class Start:
         if services.starts_mlflow(settings):
             first.insert(0, services.mlflow(settings))
         self.console.say("starting " + ", ".join(service.title for service in [*first, *airflow.last]) + ", the API")
+        store = services.mlflow_store(settings) if services.starts_mlflow(settings) else None
+        if store:  # beside the migration: both are mostly imports
+            supervisor.start(store)
         if not airflow_home.is_migrated(settings):
             airflow_home.drop_half_made(settings)
             supervisor.run(airflow.migrate)
             airflow_home.remember_migrated(settings)
+        if store:
+            supervisor.finish(store)
         last = [*airflow.last, services.api(settings, self.options.api_app)]
         for service in first:
             supervisor.start(service)

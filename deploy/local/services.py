@@ -103,6 +103,13 @@ def mlflow(settings: Settings) -> Service:
     )
 
 
+def mlflow_store(settings: Settings) -> Service:
+    """Makes MLflow's database before its server starts: made whole or not at all, however this ends."""
+    make = "from churn.io.registry import make_store; from churn.settings import Settings; make_store(Settings())"
+    env = {name: value for name, value in base_environment(settings).items() if name != "MLFLOW_TRACKING_URI"}
+    return Service("mlflow-store", "MLflow's database", (PYTHON, "-c", make), env)
+
+
 def api(settings: Settings, app: str = API_APP) -> Service:
     """The REST API and its page."""
     command = ("-m", "uvicorn", "--factory", app, "--host", HOST, "--port", str(settings.api_port), "--no-access-log")

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from churn.errors import BadInput, NotReady
+from churn.errors import NotReady, Unavailable
 from churn.io.lake import Lake, write_json, write_parquet
 
 
@@ -162,7 +162,7 @@ with Lake(Path({str(tmp_path)!r})).lock("ingest"):
     assert holder.stdout is not None
     with holder.stdout:
         assert holder.stdout.readline() == "held\n"
-        with pytest.raises(BadInput, match="another `ingest` is running"), Lake(tmp_path).lock("ingest"):
+        with pytest.raises(Unavailable, match="another `ingest` is running"), Lake(tmp_path).lock("ingest"):
             pass
         with Lake(tmp_path).lock("another step"):
             pass

@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import json
 from collections import Counter
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import date
 from pathlib import Path
@@ -51,7 +52,7 @@ def ingested(settings: Settings, *paths: Path) -> IngestReport:
     """Ingest, and check what must hold of every ingestion there is."""
     report = ingest(settings, list(paths))
     assert report.read == report.accepted + report.set_aside + report.quarantined
-    assert not [path for path in settings.data_home.rglob("*.part")]
+    assert not list(settings.data_home.rglob("*.part"))
     return report
 
 
@@ -145,7 +146,7 @@ def test_an_id_written_as_a_float_is_the_same_customer(settings: Settings, tmp_p
     assert {event[0] for event in events(settings)} == {"39"}
 
 
-BROKEN = {
+BROKEN: dict[str, tuple[Row, str]] = {
     "text as a time": ({"ts": "yesterday"}, "ts is a time in epoch milliseconds"),
     "a time of day as a time": ({"ts": "2018-11-01T12:00:00"}, "ts is a time in epoch milliseconds"),
     "a fraction as a time": ({"ts": FIRST_MS + 0.5}, "ts is a time in epoch milliseconds"),
@@ -194,7 +195,7 @@ def one_of_each(tmp_path_factory: pytest.TempPathFactory) -> tuple[IngestReport,
     folder = tmp_path_factory.mktemp("broken")
     settings = settings_in(folder / "home")
     broken = [{**raw_row(0, day=1), **other} for other, _ in BROKEN.values()]
-    rows = [*raw_rows(GOOD_ROWS), *broken, *MALFORMED.values()]
+    rows: list[Row | str] = [*raw_rows(GOOD_ROWS), *broken, *MALFORMED.values()]
     report = ingested(settings, write_json_lines(folder / "log.json", rows))
     return report, {row["line_no"]: row for row in quarantined(settings)}
 
@@ -217,7 +218,7 @@ def test_a_row_that_breaks_a_rule_is_quarantined_with_the_rule_and_the_line(
 
 
 @pytest.mark.parametrize("line", MALFORMED)
-def test_a_line_that_is_no_JSON_object_is_quarantined(
+def test_a_line_that_is_no_json_object_is_quarantined(
     one_of_each: tuple[IngestReport, dict[int, Row]], line: str
 ) -> None:
     row = one_of_each[1][GOOD_ROWS + len(BROKEN) + 1 + list(MALFORMED).index(line)]
@@ -231,10 +232,7 @@ def test_a_row_that_breaks_two_rules_is_counted_once_and_named_twice(settings: S
     assert report.broken_rules == {"level is known to the contract": 1, "page is known to the contract": 1}
 
 
-@pytest.mark.xfail(
-    strict=True, reason="a malformed line is also said to lack every required column (canonical.judged_sql)"
-)
-def test_a_line_that_is_no_JSON_object_breaks_no_other_rule(settings: Settings, tmp_path: Path) -> None:
+def test_a_line_that_is_no_json_object_breaks_no_other_rule(settings: Settings, tmp_path: Path) -> None:
     report = ingested(settings, write_json_lines(tmp_path / "log.json", [*raw_rows(2), "{"]))
     assert report.broken_rules == {"the line is a JSON object": 1}
 
@@ -262,7 +260,7 @@ def test_a_file_with_both_line_ends_is_taken_or_refused_but_not_halved(settings:
         b"".join(json.dumps(r).encode() + (b"\r\n" if i % 2 else b"\n") for i, r in enumerate(raw_rows(6)))
     )
     report = ingested(settings, path)
-    assert report.read == 6 or (report.read == 0 and "log.json" in report.rejected_files)
+    assert report.read == 6 or (report.read == 0 and [Path(f).name for f in report.rejected_files] == ["log.json"])
 
 
 def test_a_gzip_of_several_members_is_read_to_its_end(settings: Settings, tmp_path: Path) -> None:
@@ -358,7 +356,7 @@ def test_a_cut_off_parquet_is_refused(settings: Settings, tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("extra", [["a", "b"], [str(n) for n in range(25)]], ids=["too short", "too long"])
 @pytest.mark.parametrize("where", ["first", "last"])
-def test_a_CSV_with_a_row_of_another_length_is_refused_whole(
+def test_a_csv_with_a_row_of_another_length_is_refused_whole(
     settings: Settings, tmp_path: Path, extra: list[str], where: str
 ) -> None:
     path = write_csv(tmp_path / "log.csv", raw_rows(30))
@@ -368,7 +366,7 @@ def test_a_CSV_with_a_row_of_another_length_is_refused_whole(
     refusal(settings, path)
 
 
-def test_two_CSVs_of_different_width_in_one_file_lose_no_row_in_silence(settings: Settings, tmp_path: Path) -> None:
+def test_two_csvs_of_different_width_in_one_file_lose_no_row_in_silence(settings: Settings, tmp_path: Path) -> None:
     narrow = write_csv(tmp_path / "a.csv", raw_rows(10), [c for c in COLUMNS if c != "song"]).read_text()
     wide = write_csv(tmp_path / "b.csv", raw_rows(30, day=1)).read_text()
     path = tmp_path / "both" / "log.csv"
@@ -377,7 +375,7 @@ def test_two_CSVs_of_different_width_in_one_file_lose_no_row_in_silence(settings
     refusal(settings, path)
 
 
-def test_a_CSV_row_that_begins_like_a_comment_is_a_row(settings: Settings, tmp_path: Path) -> None:
+def test_a_csv_row_that_begins_like_a_comment_is_a_row(settings: Settings, tmp_path: Path) -> None:
     rows = [raw_row(i, userId=f"#{i}" if i % 3 else str(i)) for i in range(30)]
     order = ("userId", *(c for c in COLUMNS if c != "userId"))
     assert ingested(settings, write_csv(tmp_path / "log.csv", rows, order)).accepted == 30
@@ -420,18 +418,12 @@ def test_a_wrong_customer_column_is_refused_and_named(settings: Settings, tmp_pa
     assert "'userId'" in why
 
 
-@pytest.mark.xfail(
-    strict=True, reason="a whole log as one JSON array passes as one broken row: exit code 0, nothing in"
-)
-def test_a_log_written_as_one_JSON_array_is_refused(settings: Settings, tmp_path: Path) -> None:
+def test_a_log_written_as_one_json_array_is_refused(settings: Settings, tmp_path: Path) -> None:
     path = tmp_path / "log.json"
     path.write_text(json.dumps(raw_rows(500)))
     assert "JSON object" in refusal(settings, path)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="rejected_files is keyed by name: one of two refused `part-0.json` is not reported"
-)
 def test_two_refused_files_of_the_same_name_are_both_reported(settings: Settings, tmp_path: Path) -> None:
     for number in range(2):
         write_json_lines(tmp_path / f"landing/date={day(number)}/part-0.json", ["{"] * (20 + number))
@@ -440,7 +432,7 @@ def test_two_refused_files_of_the_same_name_are_both_reported(settings: Settings
 
 def test_a_folder_with_no_log_a_missing_path_and_a_wrong_suffix_are_errors(settings: Settings, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    with pytest.raises(NotReady, match="no raw log in .*empty"):
+    with pytest.raises(NotReady, match=r"no raw log in .*empty"):
         ingest(settings, [tmp_path / "empty"])
     with pytest.raises(BadInput, match=r"gone\.json does not exist"):
         ingest(settings, [tmp_path / "gone.json"])
@@ -557,7 +549,7 @@ def test_the_order_of_files_and_of_rows_does_not_matter(tmp_path: Path) -> None:
     assert len(events(at_once)) == 9 + 8 + 8
 
 
-def test_CSV_parquet_and_gzip_give_the_same_events_as_JSON(tmp_path: Path) -> None:
+def test_csv_parquet_and_gzip_give_the_same_events_as_json(tmp_path: Path) -> None:
     rows = [
         *raw_rows(6),
         a_visitor(7),
@@ -589,7 +581,6 @@ def test_a_semicolon_or_a_tab_separates_too(tmp_path: Path) -> None:
         assert ingested(settings_in(tmp_path / f"home{number}"), path).accepted == 20
 
 
-@pytest.mark.xfail(strict=True, reason="a run killed after the last receipt leaves the report of the run before it")
 def test_the_report_is_written_by_the_run_after_one_that_was_killed_just_before(
     settings: Settings, tmp_path: Path
 ) -> None:
@@ -607,7 +598,7 @@ def test_the_report_is_written_by_the_run_after_one_that_was_killed_just_before(
 def test_nothing_personal_is_written_anywhere(settings: Settings, tmp_path: Path) -> None:
     """Not in events, quarantine, receipts or reports; whatever becomes of the file that brought it."""
     landing = tmp_path / "landing"
-    odd = [raw_row(50, page="Teleport"), raw_row(51, ts="noon"), json.dumps(raw_row(52))[:-3]]
+    odd: list[Row | str] = [raw_row(50, page="Teleport"), raw_row(51, ts="noon"), json.dumps(raw_row(52))[:-3]]
     write_json_lines(landing / "some.json", [*raw_rows(20), *odd])
     write_json_lines(landing / "refused.json", [*(raw_row(i, level="premium") for i in range(30)), *odd])
     write_csv(landing / "good.csv", raw_rows(20, day=1))
@@ -623,15 +614,14 @@ def test_nothing_personal_is_written_anywhere(settings: Settings, tmp_path: Path
     assert [value for value in PERSONAL.values() if value in written] == []
 
 
-@pytest.mark.xfail(strict=True, reason="a CSV without a header: its first row is quoted in the refusal as its columns")
-def test_a_CSV_without_a_header_is_refused_without_a_word_of_its_rows(settings: Settings, tmp_path: Path) -> None:
+def test_a_csv_without_a_header_is_refused_without_a_word_of_its_rows(settings: Settings, tmp_path: Path) -> None:
     path = write_csv(tmp_path / "log.csv", raw_rows(20))
     path.write_text("\n".join(path.read_text().splitlines()[1:]) + "\n")
     why = refusal(settings, path)
     assert [value for value in PERSONAL.values() if value in why + everything_written(settings)] == []
 
 
-def test_great_expectations_finds_what_the_SQL_rules_find(tmp_path: Path) -> None:
+def test_great_expectations_finds_what_the_sql_rules_find(tmp_path: Path) -> None:
     """Rule by rule: the unexpected count of each expectation is the number of rows that break the rule."""
     contract = load_contract("sparkify")
     rows: list[Row | str] = [*raw_rows(400), *(a_visitor(i, user=None) for i in range(20))]
@@ -750,9 +740,6 @@ FAULTY_CONTRACTS = {
 }  # fmt: skip
 
 
-@pytest.mark.xfail(
-    strict=True, reason="accepted by load_contract: a raw TypeError, OverflowError or DuckDB error follows"
-)
 @pytest.mark.parametrize("fault", FAULTY_CONTRACTS)
 def test_a_contract_that_cannot_give_canonical_events_is_refused(tmp_path: Path, fault: str) -> None:
     was, becomes = FAULTY_CONTRACTS[fault]
@@ -764,18 +751,13 @@ def test_a_contract_that_cannot_give_canonical_events_is_refused(tmp_path: Path,
         load_contract(str(contract))
 
 
-@pytest.mark.xfail(
-    strict=True, raises=OverflowError, reason="a contract without a latest time lets any number be a day"
-)
 def test_a_time_beyond_all_calendars_is_quarantined_or_refused(tmp_path: Path) -> None:
     contract = tmp_path / "mine.toml"
     contract.write_text(SHIPPED.read_text().replace("min = 946684800000, max = 4102444800000 } # years", "min = 0 } #"))
     settings = settings_in(tmp_path / "home", contract=str(contract))
     path = write_json_lines(tmp_path / "log.json", [*raw_rows(5), raw_row(6, ts=9 * 10**17)])
-    try:
+    with suppress(ChurnError):
         assert ingested(settings, path).quarantined == 1
-    except ChurnError:
-        pass
 
 
 @pytest.mark.xfail(strict=True, reason="a receipt does not know the contract: rows quarantined under one stay there")
@@ -829,18 +811,12 @@ def test_purchases_that_break_a_rule_are_quarantined(tmp_path: Path) -> None:
     }  # fmt: skip
 
 
-@pytest.mark.xfail(
-    strict=True, reason="two columns are read from `date`: one row without it breaks `date is given` twice"
-)
 def test_a_purchase_without_a_date_breaks_that_rule_once(tmp_path: Path) -> None:
     settings = settings_in(tmp_path / "home", contract="transactions")
     report = ingested(settings, purchases(tmp_path / "buys.csv", "1,1997-01-01,11.77,1", "1,,1,1"))
     assert report.broken_rules == {"date is given": 1}
 
 
-@pytest.mark.xfail(
-    strict=True, reason="the session of a purchase is the text of its date, and a time of day is part of it"
-)
 def test_two_purchases_on_one_day_are_one_session_and_formats_agree(tmp_path: Path) -> None:
     settings = settings_in(tmp_path / "home", contract="transactions")
     rows = ["1,1997-01-01 10:00:00,5,1", "1,1997-01-01 17:30:00,7,1"]
@@ -871,7 +847,7 @@ def test_the_public_log_comes_to_what_is_known_of_it_and_again_changes_no_byte(s
 
 @pytest.mark.slow
 @pytest.mark.skipif(not CDNOW.is_file(), reason="the CDNOW purchases are not there: ../shared/data/cdnow")
-def test_the_CDNOW_purchases_go_from_ingestion_to_a_panel(tmp_path: Path) -> None:
+def test_the_cdnow_purchases_go_from_ingestion_to_a_panel(tmp_path: Path) -> None:
     settings = settings_in(tmp_path / "home", contract="transactions")
     report = ingested(settings, CDNOW)
     assert (report.read, report.accepted, report.new_events) == (69_659, 69_659, 69_659)
