@@ -26,7 +26,6 @@ from serving.slot import ModelSlot
 
 _STATIC = Path(__file__).with_name("static")
 _BATCHES_AT_ONCE = 2
-_SCORES_POLL_SECONDS = 5.0
 
 _DESCRIPTION = """
 Who is about to leave, and how sure is that?
@@ -85,7 +84,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     parts: Parts = app.state.parts
     pollers = (
         Poller("model-slot", parts.slot.look, settings.registry_poll_seconds),
-        Poller("score-watch", parts.scores.look, _SCORES_POLL_SECONDS),
+        Poller("score-watch", parts.scores.look, settings.registry_poll_seconds),
     )
     for poller in pollers:
         poller.start()

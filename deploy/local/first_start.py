@@ -120,11 +120,11 @@ class Start:
             runner.run(dag_id, today)
 
     def _await_model(self) -> None:
-        """The API serves what was just trained. Later than a minute is worth a line, not a stop."""
+        """The API serves what was just trained and scored. Later than a minute is worth a line, not a stop."""
         health = services.api_health(self.settings)
         try:
             for _ in self.supervisor.every(0.5, _MODEL_SECONDS, "the API to load the model"):
-                if health.says("model_loaded"):
+                if health.says("model_loaded") and health.says("customers_scored"):
                     return
         except ServiceFailed as error:
             self.console.say(f"{error} See {self.settings.data_home / 'logs' / 'api.log'}.")
