@@ -76,7 +76,7 @@ def features(
     """Build the features of every customer at risk at a cut-off."""
     from churn.steps.build_features import build_features as step
 
-    _run(lambda s: step(s, _date(as_of), known_at=known_at), as_json)
+    _run(lambda s: step(s, _cut_off(as_of), known_at=known_at), as_json)
 
 
 @app.command()
@@ -84,7 +84,7 @@ def train(as_of: AsOf = "", as_json: Json = False) -> None:
     """Train, measure on the held-out snapshot and register a model."""
     from churn.steps.train import train as step
 
-    _run(lambda s: step(s, _date(as_of), progress=_say), as_json)
+    _run(lambda s: step(s, _cut_off(as_of), progress=_say), as_json)
 
 
 @app.command()
@@ -108,7 +108,7 @@ def score(as_of: AsOf = "", as_json: Json = False) -> None:
     """Build features, validate them, score with the Production model and publish."""
     from churn.steps.score import score as step
 
-    _run(lambda s: step(s, _date(as_of)), as_json)
+    _run(lambda s: step(s, _cut_off(as_of)), as_json)
 
 
 def _run(step: Callable[[Settings], Any], as_json: bool) -> Any:
@@ -155,12 +155,18 @@ def _today() -> date:
 
 
 def _date(text: str) -> date:
-    if not text:
-        return _today()
     try:
         return date.fromisoformat(text)
     except ValueError as e:
         raise typer.BadParameter(f"{text!r} is not a date: write it as YYYY-MM-DD, for example {_today()}") from e
+
+
+def _cut_off(text: str) -> date:
+    """Today by default. A day that has not begun has no complete log before it, and would hide every later night."""
+    day = _date(text) if text else _today()
+    if day > _today():
+        raise typer.BadParameter(f"{day} has not begun (UTC): the latest cut-off is {_today()}")
+    return day
 
 
 def _say(message: str) -> None:

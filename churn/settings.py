@@ -38,6 +38,8 @@ class Settings(BaseSettings):
 
     panel_snapshots: Annotated[int, Field(ge=1)] = 5
     """Training snapshots, a week apart, before the hold-out."""
+    longest_gap_days: Annotated[int, Field(ge=0)] = 3
+    """How many days the log may be behind a cut-off that is scored."""
     contact_cost: Annotated[float, Field(ge=0)] = 50.0
     """What one contact costs."""
     retained_value: Annotated[float, Field(ge=0)] = 200.0

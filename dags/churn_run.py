@@ -37,10 +37,16 @@ def dated(cron: str) -> CronPartitionTimetable:
 
 
 def run_date() -> date:
-    """The date of this run: the form's, then the partition key, then the logical date, then today (UTC)."""
+    """The date of this run: the form's, then the partition key, then the logical date, then the day it was due (UTC).
+
+    The same run always has the same date, also when it is cleared days later.
+    """
     context: Any = get_current_context()
     text = context["params"].get("as_of") or context["dag_run"].partition_key or context.get("ds")
-    return date.fromisoformat(text) if text else datetime.now(UTC).date()
+    day = date.fromisoformat(text) if text else context["dag_run"].run_after.astimezone(UTC).date()
+    if day > (today := datetime.now(UTC).date()):
+        raise AirflowFailException(f"{day} has not begun (UTC): the latest cut-off is {today}")
+    return day
 
 
 def run_step(step: Callable[..., Any], *args: Any, **changed_settings: Any) -> dict[str, Any]:

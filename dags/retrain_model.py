@@ -30,12 +30,12 @@ from churn_run import AS_OF, DEFAULT_ARGS, dated, run_date, run_step
     params={
         "as_of": AS_OF,
         "snapshots": Param(
-            5,
-            type="integer",
+            None,
+            type=["null", "integer"],
             minimum=1,
             maximum=52,
             title="Training snapshots",
-            description="Weekly cut-offs to train on, before the held-out one. More need a longer log.",
+            description="Weekly cut-offs to train on, before the held-out one. Empty: as set (CHURN_PANEL_SNAPSHOTS).",
         ),
         "promote": Param(
             True,
@@ -57,7 +57,8 @@ def retrain_model() -> None:
     def build_panel(params: dict[str, Any]) -> dict[str, Any]:
         from churn.steps.build_panel import build_panel as step
 
-        return run_step(step, run_date(), panel_snapshots=params["snapshots"])
+        changed = {} if params["snapshots"] is None else {"panel_snapshots": params["snapshots"]}
+        return run_step(step, run_date(), **changed)
 
     @task
     def train(params: dict[str, Any]) -> dict[str, Any]:
@@ -66,23 +67,27 @@ def retrain_model() -> None:
         return run_step(step, run_date(), params["comment"])
 
     @task
-    def compare() -> dict[str, Any]:
+    def compare(trained: dict[str, Any]) -> dict[str, Any]:
         from churn.steps.compare import compare as step
 
-        return run_step(step)
+        return run_step(step, trained["model_version"])
 
     @task(outlets=[PRODUCTION_MODEL])
-    def promote(params: dict[str, Any]) -> dict[str, Any]:
+    def promote(compared: dict[str, Any], params: dict[str, Any]) -> dict[str, Any]:
         from churn.steps.promote import promote as step
 
         if not params["promote"]:
             raise AirflowSkipException("the form said not to promote")
-        report = run_step(step)
+        if not compared["promote"]:
+            raise AirflowSkipException("; ".join(compared["reasons"]))
+        report = run_step(step, compared["challenger"])
         if not report["promoted"]:
             raise AirflowSkipException(f"version {report['production']} stays in production: {report['reason']}")
         return report
 
-    build_panel() >> train() >> compare() >> promote()
+    trained = train()
+    build_panel() >> trained
+    promote(compare(trained))
 
 
 retrain_model()

@@ -189,7 +189,8 @@ def top(
 ) -> schemas.TopCustomers:
     """The riskiest customers of the newest publication, riskiest first."""
     book = _parts(request).book
-    latest, riskiest = book.latest(), book.top(limit)
+    latest = book.latest()
+    riskiest = book.top(limit, latest) if latest else []
     age = age_days(latest) if latest else None
     return schemas.TopCustomers(
         as_of=latest.as_of if latest else None,

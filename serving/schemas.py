@@ -83,7 +83,7 @@ class Health(BaseModel):
 
 
 class Metrics(BaseModel):
-    """How good the served model is, measured on customers that it was not trained on. More metrics may follow."""
+    """How good the served model is at a later cut-off than it was trained on. More metrics may follow."""
 
     model_config = ConfigDict(extra="allow")
 

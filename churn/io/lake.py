@@ -1,13 +1,16 @@
 """The data lake in ``CHURN_HOME``: partitions of parquet, each written aside and then renamed."""
 
 import fcntl
+import hashlib
 import json
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import date, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -44,8 +47,10 @@ class Lake:
         days = [d for d in self.event_days() if d < as_of]
         return min(as_of, days[-1] + timedelta(days=1)) if days else as_of
 
-    def features(self, as_of: date) -> Path:
-        return self.home / "features" / f"as_of={as_of}" / "features.parquet"
+    def features(self, as_of: date, *, known_at: Literal["now", "then"] = "now") -> Path:
+        """What was known then is kept apart: it must never be scored in place of the night's features."""
+        folder = "features" if known_at == "now" else "features_known_then"
+        return self.home / folder / f"as_of={as_of}" / "features.parquet"
 
     def panel(self, as_of: date) -> Path:
         return self.home / "panels" / f"as_of={as_of}" / "panel.parquet"
@@ -75,6 +80,12 @@ def write_parquet(path: Path, table: pa.Table) -> None:
     _write(path, lambda aside: pq.write_table(whole, aside, compression="zstd"))
 
 
+def fingerprint(path: Path) -> str:
+    """sha256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write JSON, whole or not at all."""
     text = json.dumps(value, indent=2, default=str) + "\n"
@@ -83,8 +94,11 @@ def write_json(path: Path, value: Any) -> None:
 
 def _write(path: Path, write: Callable[[Path], Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Hidden, and the same name each time: what a killed attempt left is overwritten by the next one.
-    aside = path.with_name(f".{path.name}.part")
+    # Hidden, and each process its own: of two that write the same file, the later one wins whole.
+    aside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    for left in path.parent.glob(f".{path.name}.*.part"):
+        if not psutil.pid_exists(int(left.name.split(".")[-2])):  # of a killed attempt
+            left.unlink(missing_ok=True)
     try:
         write(aside)
         if path.is_file() and path.read_bytes() == aside.read_bytes():

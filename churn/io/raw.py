@@ -1,7 +1,6 @@
 """Raw log files: where they are, what is in them, and their columns as text."""
 
 import gzip
-import hashlib
 import json
 import tomllib
 import zlib
@@ -14,6 +13,7 @@ from typing import Literal
 from churn.core.events import SourceContract
 from churn.errors import BadInput, ContractViolation
 from churn.io.engines.duckdb import DuckDBEngine
+from churn.io.lake import fingerprint
 
 _CONTRACTS = Path(__file__).resolve().parent.parent / "contracts"
 
@@ -23,7 +23,7 @@ _SUFFIXES: dict[str, Literal["json", "csv", "parquet"]] = {
 }  # fmt: skip
 
 # The generator's answer lies beside the logs it writes, so that `simulate` and `ingest` can share a folder.
-_NO_LOG = "truth.parquet"
+TRUTH = "truth.parquet"
 
 # The longest line that is read. A log event has some hundred bytes.
 _LONGEST_LINE = 16_000_000
@@ -51,20 +51,25 @@ class RawFile:
 
 
 def find_raw_files(paths: Iterable[Path]) -> list[RawFile]:
-    """The raw files among these files and folders (looked through recursively), by path. Raises BadInput."""
+    """The raw files among these files and folders, by path. Raises BadInput."""
+    return [RawFile(p, kind, fingerprint(p)) for p, kind in sorted(raw_paths(paths).items())]
+
+
+def raw_paths(paths: Iterable[Path]) -> dict[Path, Literal["json", "csv", "parquet"]]:
+    """What is a raw file, and its format, by name alone; folders are looked through recursively. Raises BadInput."""
     found: dict[Path, Literal["json", "csv", "parquet"]] = {}
     for path in paths:
         if not path.exists():
             raise BadInput(f"{path} does not exist")
         for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
             kind = _format(file)
-            if file.name == _NO_LOG:
+            if file.name == TRUTH:
                 continue
             if kind and file.is_file() and not any(part.startswith(".") for part in file.relative_to(path).parts):
                 found[file] = kind
             elif file == path:
                 raise BadInput(f"{path}: expected one of {sorted(_SUFFIXES)}")
-    return [RawFile(p, kind, _sha256(p)) for p, kind in sorted(found.items())]
+    return found
 
 
 def raw_sql(engine: DuckDBEngine, file: RawFile, contract: SourceContract, file_no: int) -> str:
@@ -153,11 +158,6 @@ def _check_gzip(path: Path) -> None:
 
 def _format(path: Path) -> Literal["json", "csv", "parquet"] | None:
     return next((kind for suffix, kind in _SUFFIXES.items() if path.name.lower().endswith(suffix)), None)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _text(path: Path) -> str:

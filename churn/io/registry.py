@@ -29,6 +29,9 @@ _IDENTITY = "churn.identity"
 """Tag of a version: what it was trained from. The same again is the same version."""
 
 _REQUIREMENTS = ("xgboost", "numpy", "pandas")
+_FINAL = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "RESOURCE_ALREADY_EXISTS")
+"""MLflow's codes for what asking again does not change."""
+
 _SERVED = "artifacts/core"
 """Where the saved ChurnModel lies inside a registered version."""
 
@@ -107,7 +110,6 @@ class Registry:
         """All versions, newest first."""
         with self._calls() as client:
             found = client.search_model_versions(f"name = '{self.name}'")
-            # Looked up one by one: a search leaves out tags on some stores.
             versions = [_version(v) for v in found]
         return sorted(versions, key=lambda v: int(v.version), reverse=True)
 
@@ -226,6 +228,8 @@ class Registry:
             except MlflowException as e:
                 where = _without_password(self._settings.tracking_uri)
                 said = e.message.replace(self._settings.tracking_uri, where)
+                if e.error_code in _FINAL:
+                    raise BadInput(f"the model registry at {where} refused: {said}") from e
                 raise Unavailable(f"the model registry at {where} did not answer: {said}") from e
 
     @cached_property

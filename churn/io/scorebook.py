@@ -115,15 +115,17 @@ class ScoreBook:
         )
         with self._transaction() as db:
             key = (SCORES.c.as_of == as_of) & (SCORES.c.model_version == model_version)
+            of_night = (PUBLICATIONS.c.as_of == as_of) & (PUBLICATIONS.c.model_version == model_version)
             known = self._publication(db, as_of, model_version)
             if known and known.threshold == threshold and self._scores(db, key) == scores:
-                return known
+                newest = self._newest(db)
+                if newest is None or newest.as_of != as_of or newest.model_version == model_version:
+                    return known
+                # Another version has published this night since: this one is the night's again.
+                db.execute(sa.update(PUBLICATIONS).where(of_night).values(published_at=publication.published_at))
+                return publication
             db.execute(sa.delete(SCORES).where(key))
-            db.execute(
-                sa.delete(PUBLICATIONS).where(
-                    PUBLICATIONS.c.as_of == as_of, PUBLICATIONS.c.model_version == model_version
-                )
-            )
+            db.execute(sa.delete(PUBLICATIONS).where(of_night))
             if scores:
                 columns = ("as_of", "customer_id", "model_version", "churn_probability", "churn_prediction")
                 db.execute(
@@ -135,23 +137,26 @@ class ScoreBook:
 
     def latest(self) -> Publication | None:
         """The newest night's publication; of several for the same night, the last one published."""
-        order = (PUBLICATIONS.c.as_of.desc(), PUBLICATIONS.c.published_at.desc())
         with self._transaction() as db:
-            row = db.execute(sa.select(PUBLICATIONS).order_by(*order).limit(1)).one_or_none()
-        return _publication(row) if row else None
+            return self._newest(db)
 
-    def top(self, limit: int) -> list[Score]:
-        """The ``limit`` riskiest customers of the latest publication, riskiest first; ties by customer."""
-        if (latest := self.latest()) is None:
+    def top(self, limit: int, of: Publication | None = None) -> list[Score]:
+        """The ``limit`` riskiest customers of a publication (default: the latest), riskiest first; ties by customer."""
+        if (of := of or self.latest()) is None:
             return []
         query = (
             sa.select(SCORES)
-            .where(SCORES.c.as_of == latest.as_of, SCORES.c.model_version == latest.model_version)
+            .where(SCORES.c.as_of == of.as_of, SCORES.c.model_version == of.model_version)
             .order_by(SCORES.c.churn_probability.desc(), SCORES.c.customer_id)
             .limit(limit)
         )
         with self._transaction() as db:
             return [Score(**row._mapping) for row in db.execute(query)]
+
+    def _newest(self, db: sa.Connection) -> Publication | None:
+        order = (PUBLICATIONS.c.as_of.desc(), PUBLICATIONS.c.published_at.desc())
+        row = db.execute(sa.select(PUBLICATIONS).order_by(*order).limit(1)).one_or_none()
+        return _publication(row) if row else None
 
     def _publication(self, db: sa.Connection, as_of: date, model_version: str) -> Publication | None:
         row = db.execute(

@@ -103,10 +103,10 @@ def refuse_rejected(report: IngestReport) -> None:
 
 
 def _found(settings: Settings, paths: Sequence[Path]) -> list[RawFile]:
-    if not paths and not settings.landing_dir.is_dir():
-        raise NotReady(f"there is no landing folder {settings.landing_dir}; put raw logs there or name a path")
-    files = find_raw_files(paths or (settings.landing_dir,))
-    if not files:
+    """The files to ingest: none only where the landing folder is empty and events came in another way before."""
+    landing = [settings.landing_dir] if settings.landing_dir.is_dir() else []
+    files = find_raw_files(paths or landing)
+    if not files and (paths or not Lake(settings.data_home).event_days()):
         where = ", ".join(map(str, paths or (settings.landing_dir,)))
         raise NotReady(f"no raw log in {where}: expected .json, .jsonl, .csv (also .gz) or .parquet files")
     return files

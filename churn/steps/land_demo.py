@@ -8,16 +8,15 @@ from pathlib import Path
 
 from churn.errors import BadInput
 from churn.io.lake import Lake, write_json
+from churn.io.raw import TRUTH, raw_paths
 from churn.settings import Settings
 from churn.steps.simulate import day_file, simulate
 
 DEMO = ".demo.json"
 """What the demo log in the landing folder is made from. Hidden, so that ingestion does not take it for a raw file."""
 
-TRUTH = Path("demo") / "truth.parquet"
+_TRUTH = Path("demo") / TRUTH
 """Where the data home keeps the demo's true hazards."""
-
-_RAW = (".json", ".jsonl", ".csv", ".parquet")
 
 
 @dataclass(frozen=True)
@@ -61,7 +60,7 @@ def land_demo(settings: Settings, as_of: date, progress: Callable[[str], None] =
     if not settings.demo:
         return DemoReport(False, "the demo is switched off (CHURN_DEMO)")
     with Lake(settings.data_home).lock("land_demo"):
-        there = _raw_files(landing)
+        there = set(raw_paths([landing])) if landing.is_dir() else set[Path]()
         demo = _read(landing / DEMO)
         if demo is None and settings.landing is not None:
             return DemoReport(False, f"{landing} was set as the landing folder (CHURN_LANDING) and holds no demo log")
@@ -83,15 +82,14 @@ def demo_files(folder: Path) -> set[Path]:
 
 def refuse_mixture(settings: Settings, paths: Iterable[Path]) -> None:
     """Raise BadInput when these are real logs and the data home holds generated customers: no number would be true."""
-    if not ((settings.data_home / TRUTH).is_file() and Lake(settings.data_home).event_days()):
+    if not ((settings.data_home / _TRUTH).is_file() and Lake(settings.data_home).event_days()):
         return
     paths = list(paths)
     own = {file for folder in {p.parent for p in paths} for file in demo_files(folder)}
     if foreign := sorted(set(paths) - own):
         raise BadInput(
             f"{settings.data_home} holds the generated demo log, and {_some(foreign)} is not of it: mixed, no number "
-            "would be true. Give the real log an empty data home (CHURN_HOME=…), or remove this one "
-            "(`make clean DATA=yes`)"
+            "would be true. Give the real log an empty data home (CHURN_HOME=…), or remove this one"
         )
 
 
@@ -99,7 +97,7 @@ def _land(
     settings: Settings, demo: _Demo, as_of: date, there: set[Path], progress: Callable[[str], None]
 ) -> DemoReport:
     """Write the days before ``as_of`` that are not there."""
-    landing, truth = settings.landing_dir, settings.data_home / TRUTH
+    landing, truth = settings.landing_dir, settings.data_home / _TRUTH
     over = min(demo.days, max((as_of - demo.start).days, 0))
     missing = [day for day in range(over) if landing / day_file(demo.start, day) not in there]
     start, end = str(demo.start), str(demo.end)
@@ -130,16 +128,6 @@ def _read(path: Path) -> _Demo | None:
         raise BadInput(
             f"{path} is not the record of a demo log ({e}): delete it together with the demo's files to begin a new one"
         ) from e
-
-
-def _raw_files(folder: Path) -> set[Path]:
-    """What ingestion would take from the folder, by name: a real log is not read just to see that it is there."""
-    return {
-        path
-        for path in folder.rglob("*")
-        if not any(part.startswith(".") for part in path.relative_to(folder).parts)
-        and path.name.lower().removesuffix(".gz").endswith(_RAW)
-    }
 
 
 def _some(files: list[Path]) -> str:

@@ -6,9 +6,9 @@ from datetime import date
 
 import pyarrow.parquet as pq
 
-from churn.errors import NotReady
+from churn.errors import BadInput, NotReady
 from churn.io.lake import Lake
-from churn.io.registry import Registry
+from churn.io.registry import ModelVersion, Registry
 from churn.io.scorebook import ScoreBook
 from churn.settings import Settings
 from churn.steps.build_features import build_features
@@ -35,10 +35,20 @@ def score(settings: Settings, as_of: date) -> ScoreReport:
     return publish_scores(settings, as_of)
 
 
+def _refuse_hindsight(production: ModelVersion, as_of: date) -> None:
+    """A model knows the outcomes up to its hold-out: what it says of an earlier date is no forecast."""
+    known = production.tags.get("holdout_snapshot", "")
+    if str(as_of) < known:
+        raise BadInput(
+            f"version {production.version} was trained on outcomes up to {known}: its scores as of {as_of} would be "
+            f"hindsight. Score {known} or later, or train and promote a model as of an earlier date"
+        )
+
+
 def publish_scores(settings: Settings, as_of: date) -> ScoreReport:
     """Score the features of ``as_of`` and publish. The same date again gives the same rows.
 
-    Raises NotReady without features or without a Production model.
+    Raises NotReady without features or without a Production model, BadInput where the model knows the outcomes.
     """
     path = Lake(settings.data_home).features(as_of)
     if not path.is_file():
@@ -47,6 +57,7 @@ def publish_scores(settings: Settings, as_of: date) -> ScoreReport:
     production = registry.production()
     if production is None:
         raise NotReady("no model is in production: run `churn train` (or the DAG retrain_model) first")
+    _refuse_hindsight(production, as_of)
     model = registry.load(production)
     features = pq.ParquetFile(path).read().to_pandas()
     probability = model.predict_proba(features)

@@ -18,9 +18,9 @@ from churn.core.simulated_events import AUTHS, Coded, Log, RawTable, customer_id
 from churn.core.simulation import CANCEL, Day, live
 from churn.errors import BadInput
 from churn.io.lake import write_parquet
+from churn.io.raw import TRUTH
 from churn.io.raw_writer import RawWriter
 
-TRUTH = "truth.parquet"
 _QUIET_SECONDS = 2.0
 _WRITERS = min(4, os.cpu_count() or 1)
 _EARLIEST, _LATEST = date(2000, 1, 1), date(2100, 1, 1)

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import subprocess
 import tempfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -12,7 +11,6 @@ from pathlib import Path
 import pandas as pd
 import pyarrow.parquet as pq
 
-import churn
 from churn.core.evaluation import Economics, evaluate, profit_curve
 from churn.core.features import FEATURE_NAMES
 from churn.core.model import ChurnModel
@@ -20,9 +18,11 @@ from churn.core.training import PARAMETERS
 from churn.core.training import train as fit
 from churn.errors import NotReady
 from churn.io.figures import save_figures
-from churn.io.lake import Lake, write_json
+from churn.io.lake import Lake, fingerprint, write_json
+from churn.io.provenance import code_version, training_code_fingerprint
+from churn.io.raw import load_contract
 from churn.io.registry import Candidate, ModelVersion, Registry
-from churn.settings import REPOSITORY, Settings
+from churn.settings import Settings
 from churn.steps.build_panel import build_panel
 from churn.steps.compare import compare
 from churn.steps.promote import promote
@@ -52,8 +52,8 @@ def train(settings: Settings, as_of: date, *, progress: Callable[[str], None] = 
     build_panel(settings, as_of)
     report = train_on_panel(settings, as_of, progress=progress)
     if Registry(settings).production() is None:
-        compare(settings)
-        promote(settings)
+        compare(settings, report.model_version)
+        promote(settings, report.model_version)
         report = replace(report, stage=Registry(settings).version(report.model_version).stage)
     return report
 
@@ -79,7 +79,7 @@ def train_on_panel(
         progress("measuring on the hold-out and registering")
         tags = {**_tags(settings, as_of, panel[holdout]), **({"comment": comment} if comment else {})}
         version = _register(registry, model, panel[holdout], settings, tags, identity)
-    if version.stage == "None":
+    if version.stage not in ("Production", "Staging"):
         registry.stage(version, "waits for the comparison with the model in production")
         version = registry.version(version.version)
     metrics = registry.metrics(version)
@@ -133,7 +133,8 @@ def _register(
                 identity=identity,
                 parameters={**model.card.parameters, "seed": SEED, "features": len(model.features),
                             "threshold": model.threshold, "training_rows": model.card.rows},
-                metrics={**metrics, "base_rate_log_loss": base["log_loss"],
+                metrics={**metrics, "holdout_churn_rate": float(churned.mean()),
+                         "holdout_mean_probability": float(probability.mean()), "base_rate_log_loss": base["log_loss"],
                          **{f"cv_{k}": v for k, v in model.card.cross_validation.items()}},
                 tags=tags,
                 attachments=attachments,
@@ -153,28 +154,19 @@ def _tags(settings: Settings, as_of: date, holdout: pd.DataFrame) -> dict[str, s
         "holdout_customers": str(len(holdout)),
         "holdout_churned": str(int(holdout["churned"].sum())),
         "contract": settings.contract,
-        "code_version": _code_version(),
+        "horizon_days": str(load_contract(settings.contract).horizon_days),
+        "panel_sha256": fingerprint(Lake(settings.data_home).panel(as_of)),
+        "code_version": code_version(),
     }
 
 
 def _identity(panel: Path, settings: Settings) -> str:
     """sha256 over everything the model depends on."""
     recipe = {
-        "panel": hashlib.sha256(panel.read_bytes()).hexdigest(),
+        "panel": fingerprint(panel),
+        "code": training_code_fingerprint(),
         "parameters": dict(PARAMETERS),
         "seed": SEED,
         "economics": asdict(economics(settings)),
-        "version": churn.__version__,
     }
     return hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
-
-
-def _code_version() -> str:
-    """Package version and, in a checkout, the commit; with + when files were changed since."""
-    git = ["git", "-C", str(REPOSITORY)]
-    try:
-        commit = subprocess.run([*git, "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, check=True)
-        changed = subprocess.run([*git, "status", "--porcelain", "-uno"], capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):  # no git, or not a checkout: the version has to do
-        return churn.__version__
-    return f"{churn.__version__}-{commit.stdout.strip()}{'+' if changed.stdout.strip() else ''}"

@@ -1,8 +1,12 @@
 """``make run``: MLflow, Airflow and the API on this machine, under one supervisor.
 
 __main__      the command line: lock, signals, exit code
-first_start   the story: start, ingest, retrain, score, stay
+first_start   the story: start, bring scores up to date, stay
+catch_up      ingest, train, score; and what happens when one of them does not
+runs          one DAG run, from switching it on to its end
 supervisor    starts, watches, restarts and ends services
+signals       how it learns that it should stop
+census        every process that was started, and how all of them are ended
 guard         ends them when the supervisor itself was killed
 processes     finding and ending processes by identity
 services      what is started, as data

@@ -12,13 +12,17 @@ from churn.settings import Settings
 from deploy.local import first_start, preflight
 from deploy.local.console import Console
 from deploy.local.first_start import Options
-from deploy.local.supervisor import Stopped, Supervisor
+from deploy.local.signals import Stopped
+from deploy.local.supervisor import Supervisor
 
 _SIGNAL_EXIT = 128
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """0 after a stop when everything had been up, 1 when something failed, 128 + signal when stopped before."""
+    """0 after a stop when everything had been up, 1 when something failed, 128 + signal when stopped before.
+
+    With --exit-when-ready also 1 when everything is up but a DAG run failed, or nothing could be scored.
+    """
     chosen = _parser().parse_args(arguments)
     options = Options(dags=chosen.dags.absolute(), api_app=chosen.api_app, exit_when_ready=chosen.exit_when_ready)
     console = Console()
@@ -39,12 +43,13 @@ def _run(settings: Settings, options: Options, console: Console, *, with_parent:
         try:
             first_start.require_ports(settings)
             console.say(f"data home {settings.data_home}, logs in {settings.data_home / 'logs'}")
-            first_start.Start(settings, options, supervisor, console).run()
+            complete = first_start.Start(settings, options, supervisor, console).run()
             ready = True
-            if not options.exit_when_ready:
-                console.say("ready; Ctrl-C stops everything")
-                for _ in supervisor.every(1.0, None, "a signal"):
-                    pass
+            if options.exit_when_ready:
+                return 0 if complete else 1
+            console.say("ready; Ctrl-C stops everything")
+            for _ in supervisor.every(1.0, None, "a signal"):
+                pass
         except Stopped as stopped:
             console.say(f"{stopped}: asked to stop")
             return 0 if ready else _SIGNAL_EXIT + stopped.number

@@ -61,7 +61,7 @@ class AirflowApi:
     def __init__(self, address: str, user: str, password: str, pause: Callable[[float], None]) -> None:
         self._login = {"username": user, "password": password}
         self._pause = pause
-        self._client = httpx.Client(base_url=address, timeout=httpx.Timeout(10.0, connect=3.0))
+        self._client = httpx.Client(base_url=address, timeout=httpx.Timeout(10.0, connect=3.0), trust_env=False)
 
     def close(self) -> None:
         self._client.close()

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from churn.settings import REPOSITORY, Settings
-from deploy.local.preflight import HOST, free_port
+from deploy.local.preflight import HOST
 
 USER = "admin"
 
@@ -47,8 +47,6 @@ def environment(settings: Settings, dags: Path) -> dict[str, str]:
         "api_auth": {"jwt_secret": keys["jwt_secret"]},
         "logging": {
             "base_log_folder": home / "logs",
-            "worker_log_server_port": free_port(),
-            "trigger_log_server_port": free_port(),
             "namespace_levels": "great_expectations=WARNING",  # hundreds of lines about itself in each task's log
         },
         # A new or changed DAG file shows within seconds; the defaults are minutes.

@@ -7,6 +7,7 @@ from pathlib import Path
 from churn.settings import REPOSITORY, Settings
 from deploy.local import airflow_home, services
 from deploy.local.airflow_api import AirflowApi
+from deploy.local.catch_up import CHAIN, CatchUp, Outcome
 from deploy.local.console import Console
 from deploy.local.preflight import HOST, require_free_ports
 from deploy.local.runs import Runner
@@ -15,8 +16,6 @@ from deploy.local.services import Service
 from deploy.local.state import State, scores
 from deploy.local.supervisor import ServiceFailed, Supervisor
 
-TRAIN = "retrain_model"
-CHAIN = ("ingest_events", TRAIN, "score_nightly")
 _DAG_PROCESSOR = "airflow-dag-processor"
 _MODEL_SECONDS = 60.0
 """The API polls the registry every few seconds and loads the model in one more."""
@@ -42,14 +41,15 @@ def require_ports(settings: Settings) -> None:
 
 @dataclass(frozen=True)
 class Start:
-    """One start; ``run`` returns when everything is up, scored and printed."""
+    """One start."""
 
     settings: Settings
     options: Options
     supervisor: Supervisor
     console: Console
 
-    def run(self) -> None:
+    def run(self) -> bool:
+        """Returns when everything is up, scored and printed: whether there is a model and no DAG run failed."""
         for folder in (airflow_home.folder(self.settings), self.settings.artifact_root):
             folder.mkdir(parents=True, exist_ok=True)
         airflow_home.write_passwords(self.settings)
@@ -59,12 +59,16 @@ class Start:
         try:
             state = self._start_services(schedule)
             self._await_dags(api, schedule)
-            self._bring_up_to_date(state, Runner(self.supervisor, self.console, api, schedule))
+            schedule.release_all(but=CHAIN)  # the others follow the chain's assets
+            runner = Runner(self.supervisor, self.console, api, schedule)
+            outcome = CatchUp(self.settings, self.console, runner.run).bring(state, datetime.now(UTC).date())
             schedule.release_all()
         finally:
             api.close()
-        self._await_model()
-        self._summary(scores(self.settings))
+        if outcome.model:
+            self._await_model()
+        self._summary(scores(self.settings), outcome)
+        return outcome.complete
 
     def _start_services(self, schedule: Schedule) -> State:
         """Two cores are busy with imports all the while, so what others wait for goes first."""
@@ -92,10 +96,15 @@ class Start:
         for service in [*last, look]:
             supervisor.start(service)
         supervisor.await_healthy([*airflow.first[1:], *last])
-        return State.parse(supervisor.finish(look))
+        supervisor.finish(look)
+        return State.read(self._answer)
+
+    @property
+    def _answer(self) -> Path:
+        return self.settings.data_home / "run" / "state.json"
 
     def _look(self) -> Service:
-        argv = (services.PYTHON, "-m", "deploy.local.state")
+        argv = (services.PYTHON, "-m", "deploy.local.state", str(self._answer))
         return Service("state", "the look at what is there", argv, services.base_environment(self.settings))
 
     def _await_dags(self, api: AirflowApi, schedule: Schedule) -> None:
@@ -107,29 +116,20 @@ class Start:
             if errors := api.import_errors(since):
                 raise ServiceFailed("\n".join(["Airflow cannot read a DAG file:", *errors]))
 
-    def _bring_up_to_date(self, state: State, runner: Runner) -> None:
-        """Ingest, train when there is no model, score; nothing of it when today's scores are there."""
-        today = datetime.now(UTC).date().isoformat()
-        if state.production and state.as_of == today:
-            self.console.say(f"customers are scored as of {today} already, nothing to run")
-            return
-        wanted = [dag_id for dag_id in CHAIN if dag_id != TRAIN or not state.production]
-        runner.schedule.release_all(but=CHAIN)  # the others follow the chain's assets
-        self.console.say(f"bringing scores up to {today}: {', then '.join(wanted)}")
-        for dag_id in wanted:
-            runner.run(dag_id, today)
-
     def _await_model(self) -> None:
         """The API serves what was just trained and scored. Later than a minute is worth a line, not a stop."""
+        wanted = ["model_loaded"]
+        if scores(self.settings).customers:
+            wanted.append("customers_scored")
         health = services.api_health(self.settings)
         try:
             for _ in self.supervisor.every(0.5, _MODEL_SECONDS, "the API to load the model"):
-                if health.says("model_loaded") and health.says("customers_scored"):
+                if all(health.says(name) for name in wanted):
                     return
         except ServiceFailed as error:
             self.console.say(f"{error} See {self.settings.data_home / 'logs' / 'api.log'}.")
 
-    def _summary(self, state: State) -> None:
+    def _summary(self, state: State, outcome: Outcome) -> None:
         settings = self.settings
         scored = "no customers yet"
         if state.customers is not None:
@@ -141,5 +141,6 @@ class Start:
                 ("MLflow", services.tracking_url(settings)),
                 ("API, page", f"http://{HOST}:{settings.api_port}/"),
                 ("Scored", scored),
+                *(("Attention", line) for line in outcome.amiss),
             ]
         )

@@ -21,6 +21,14 @@ class RunFailed(ChurnError):
     """A DAG run failed; the message carries the end of the failing task's log."""
 
 
+class SwitchedOff(ChurnError):
+    """A person switched the DAG off."""
+
+    def __init__(self, dag_id: str) -> None:
+        super().__init__(f"{dag_id} is switched off in Airflow, so it is not run.")
+        self.dag_id = dag_id
+
+
 @dataclass(frozen=True)
 class Runner:
     """Runs DAGs through the REST API and tells how far they are."""
@@ -34,11 +42,11 @@ class Runner:
         """Brings the DAG to a successful run for ``day``.
 
         What is there goes first: a run that a stop interrupted (Airflow takes it up again), or one that the schedule
-        owes. When such a run was for this day, its work is this work.
+        owes. When such a run was for this day, its work is this work. Raises RunFailed, SwitchedOff.
         """
         dag = self.api.dags()[dag_id]
         if not self.schedule.may_run(dag_id):
-            raise RunFailed(f"{dag_id} is switched off in Airflow, so there is nothing to run it. Switch it on there.")
+            raise SwitchedOff(dag_id)
         self.schedule.release(dag_id)
         for run in self._await_due(dag_id) if dag.due else self.api.open_runs(dag_id):
             self.console.say(f"{dag_id}: going on with {run.run_id}")

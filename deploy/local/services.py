@@ -16,6 +16,9 @@ from deploy.local.preflight import HOST
 
 API_APP = "serving.app:create_app"
 PYTHON = sys.executable
+_NO_LOG_SERVER = "--skip-serve-logs"
+"""Airflow's log servers listen on all interfaces, whatever is set; here the log files are read from the disk."""
+_HERE = ("127.0.0.1", "localhost")
 
 
 class HealthCheck(Protocol):
@@ -33,7 +36,7 @@ class Health:
 
     def ok(self, since: datetime) -> bool:
         try:
-            answer = httpx.get(self.url, timeout=5.0)
+            answer = httpx.get(self.url, timeout=5.0, trust_env=False)
             if self.component is None or answer.status_code != httpx.codes.OK:
                 return answer.status_code == httpx.codes.OK
             part = answer.json()[self.component]
@@ -45,7 +48,7 @@ class Health:
     def says(self, name: str) -> bool:
         """Whether that field of the answer is true."""
         try:
-            return bool(httpx.get(self.url, timeout=5.0).json()[name])
+            return bool(httpx.get(self.url, timeout=5.0, trust_env=False).json()[name])
         except (httpx.HTTPError, ValueError, KeyError, TypeError):
             return False
 
@@ -69,6 +72,7 @@ def base_environment(settings: Settings) -> dict[str, str]:
     return {
         "OMP_NUM_THREADS": threads,
         **env,
+        **_past_proxies(env),
         "PATH": os.pathsep.join([str(Path(PYTHON).parent), env.get("PATH", os.defpath)]),
         "PYTHONUNBUFFERED": "1",
         "CHURN_HOME": str(settings.data_home),
@@ -78,6 +82,13 @@ def base_environment(settings: Settings) -> dict[str, str]:
         "DO_NOT_TRACK": "true",
         "GX_ANALYTICS_ENABLED": "false",
     }
+
+
+def _past_proxies(env: Mapping[str, str]) -> dict[str, str]:
+    """A proxy for the outside world has no way back to this machine. Programs differ in which spelling they read."""
+    own = [part.strip() for name in ("no_proxy", "NO_PROXY") for part in env.get(name, "").split(",")]
+    hosts = "*" if "*" in own else ",".join(dict.fromkeys([*filter(None, own), *_HERE]))
+    return {"no_proxy": hosts, "NO_PROXY": hosts}
 
 
 def tracking_url(settings: Settings) -> str:
@@ -139,8 +150,8 @@ def airflow(settings: Settings, dags: Path) -> Airflow:
     env = base_environment(settings) | airflow_home.environment(settings, dags)
     health = f"http://{HOST}:{settings.airflow_port}/api/v2/monitor/health"
 
-    def component(name: str, title: str, watched: Health | None) -> Service:
-        argv = (PYTHON, "-m", "airflow", *name.split())
+    def component(name: str, title: str, watched: Health | None, *options: str) -> Service:
+        argv = (PYTHON, "-m", "airflow", *name.split(), *options)
         return Service("airflow-" + name.replace(" ", "-"), title, argv, env, watched)
 
     return Airflow(
@@ -150,7 +161,7 @@ def airflow(settings: Settings, dags: Path) -> Airflow:
             component("dag-processor", "Airflow's DAG processor", Health(health, "dag_processor")),
         ),
         last=(
-            component("scheduler", "Airflow's scheduler", Health(health, "scheduler")),
-            component("triggerer", "Airflow's triggerer", Health(health, "triggerer")),
+            component("scheduler", "Airflow's scheduler", Health(health, "scheduler"), _NO_LOG_SERVER),
+            component("triggerer", "Airflow's triggerer", Health(health, "triggerer"), _NO_LOG_SERVER),
         ),
     )

@@ -1,11 +1,13 @@
 """What an earlier start left: a model at stage Production, published scores.
 
-``python -m deploy.local.state`` prints all of it as one line of JSON: a child that ends, because the registry's client
+``python -m deploy.local.state FILE`` writes all of it there as JSON: a child that ends, because the registry's client
 costs seconds and 250 MB that a supervisor should not keep for the day. The scores alone are cheap to read.
 """
 
 import json
+import sys
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Self
 
 from churn.io.scorebook import ScoreBook
@@ -22,9 +24,11 @@ class State:
     scored_by: str | None = None
 
     @classmethod
-    def parse(cls, output: str) -> Self:
-        """From what the child printed, whose last line is the answer."""
-        return cls(**json.loads(output.strip().splitlines()[-1]))
+    def read(cls, path: Path) -> Self:
+        return cls(**json.loads(path.read_text()))
+
+    def write(self, path: Path) -> None:
+        path.write_text(json.dumps(asdict(self)))
 
 
 def scores(settings: Settings) -> State:
@@ -43,4 +47,4 @@ def everything(settings: Settings) -> State:
 
 
 if __name__ == "__main__":
-    print(json.dumps(asdict(everything(Settings()))))
+    everything(Settings()).write(Path(sys.argv[1]))

@@ -288,7 +288,7 @@ async function loadModel() {
   state.threshold = m.threshold;
   state.version = m.model_version;
   const { holdout_customers: held, holdout_churned: left, holdout_snapshot: when } = m.origin;
-  $("model-lead").textContent = "What answers now, and how good it is on customers it was not trained on"
+  $("model-lead").textContent = "What answers now, and how good it is on a later date than it was trained on"
     + (held && left ? `: ${plural(Number(held), "customer")}${when ? ` as of ${day(when)}` : ""}, of whom ${whole(Number(left))} left.` : ".");
   const strongest = Object.entries(m.importance).filter(([, share]) => share > 0).slice(0, 3);
   $("facts").replaceChildren(

@@ -13,7 +13,8 @@ from pathlib import Path
 from churn.errors import ChurnError
 from deploy.local.console import Console
 from deploy.local.services import Service
-from deploy.local.supervisor import Stopped, Supervisor
+from deploy.local.signals import Stopped
+from deploy.local.supervisor import Supervisor
 
 
 class UpWhenFileIsThere:

@@ -2,12 +2,17 @@
 
 import json
 import stat
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
 
 from churn.settings import REPOSITORY, Settings
 from deploy.local import airflow_home, first_start, services
+from deploy.local.airflow_api import AirflowApi
 
 
 def _mode(path: Path) -> int:
@@ -35,7 +40,6 @@ def test_airflow_follows_a_port_that_is_not_the_default(settings: Settings) -> N
     env = airflow_home.environment(settings.model_copy(update={"airflow_port": 18080}), REPOSITORY / "dags")
     assert env["AIRFLOW__API__PORT"] == "18080"
     assert env["AIRFLOW__CORE__EXECUTION_API_SERVER_URL"] == "http://127.0.0.1:18080/execution/"
-    assert env["AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT"] != env["AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT"]
 
 
 def test_children_write_byte_code_and_share_one_home_and_one_registry(
@@ -58,6 +62,72 @@ def test_everything_listens_on_this_machine_only(settings: Settings) -> None:
     assert "127.0.0.1" in services.mlflow(settings).argv
     assert "127.0.0.1" in services.api(settings).argv
     assert airflow_home.environment(settings, REPOSITORY / "dags")["AIRFLOW__API__HOST"] == "127.0.0.1"
+
+
+def test_airflow_starts_no_log_server_as_those_listen_on_all_interfaces(settings: Settings) -> None:
+    airflow = services.airflow(settings, REPOSITORY / "dags")
+    told = {service.name: service.argv[3:] for service in (*airflow.first, *airflow.last)}
+    assert told == {
+        "airflow-api-server": ("api-server",),
+        "airflow-dag-processor": ("dag-processor",),
+        "airflow-scheduler": ("scheduler", "--skip-serve-logs"),
+        "airflow-triggerer": ("triggerer", "--skip-serve-logs"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("set_by_user", "expected"),
+    [
+        ({}, "127.0.0.1,localhost"),
+        ({"NO_PROXY": "corp.example"}, "corp.example,127.0.0.1,localhost"),
+        ({"no_proxy": "a, localhost", "NO_PROXY": "b"}, "a,localhost,b,127.0.0.1"),
+        ({"no_proxy": "*"}, "*"),
+    ],
+)
+def test_children_reach_each_other_past_a_proxy(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, set_by_user: dict[str, str], expected: str
+) -> None:
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in set_by_user.items():
+        monkeypatch.setenv(name, value)
+    env = services.base_environment(settings)
+    assert env["no_proxy"] == env["NO_PROXY"] == expected
+
+
+@pytest.fixture
+def answering() -> Iterator[str]:
+    """A server that answers everything with ``{"up": true}``."""
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b'{"up": true, "access_token": "token"}')
+
+        def do_POST(self) -> None:
+            self.do_GET()
+
+        def log_message(self, *_: object) -> None: ...
+
+    with HTTPServer(("127.0.0.1", 0), Answer) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
+        thread.join()
+
+
+def test_the_start_itself_uses_no_proxy(answering: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+    health = services.Health(answering)
+    assert health.ok(datetime.now(UTC))
+    assert health.says("up")
+    api = AirflowApi(answering, "admin", "admin", lambda _: pytest.fail("it did not answer"))
+    assert api._call("GET", "/")["up"]
+    api.close()
 
 
 def test_the_chain_names_dags_that_exist() -> None:

@@ -17,6 +17,7 @@ from typing import Any
 import httpx
 import psutil
 import pytest
+from test_readme import block
 
 from churn.io.registry import Registry
 from churn.io.scorebook import ScoreBook
@@ -137,6 +138,26 @@ def test_the_five_endpoints_answer_with_their_fixed_bodies(platform: Platform) -
     info = platform.api.get("/model/info").json()
     assert {"model_type", "features", "target", "model_path", "last_updated"} <= set(info)
     assert platform.api.post("/predict", json=CUSTOMER | {"total_sessions": "ten"}).status_code == 422
+
+
+def test_the_example_in_the_readme_runs_as_it_is_written(platform: Platform) -> None:
+    code = block("python", "import httpx").replace("http://127.0.0.1:8000", str(platform.api.base_url).split("/api")[0])
+    names: dict[str, Any] = {}
+    exec(code, names)
+    assert names["health"]["model_loaded"] is True
+    assert len(names["many"]) == 2
+    assert len(names["riskiest"]["customers"]) == 10
+
+
+def test_nothing_listens_beyond_this_machine(platform: Platform) -> None:
+    listening = {
+        (c.laddr.ip, c.laddr.port)
+        for process in [psutil.Process(platform.process.pid), *platform.family()]
+        for c in process.net_connections("inet")
+        if c.status == psutil.CONN_LISTEN
+    }
+    assert {port for _, port in listening} >= set(platform.ports)
+    assert {ip for ip, _ in listening} <= {"127.0.0.1", "::1"}, listening
 
 
 def test_a_stored_score_is_what_the_api_gives_for_the_same_features(platform: Platform) -> None:

@@ -133,13 +133,13 @@ from churn.io.lake import write_parquet
 write_parquet(Path({str(path)!r}), pa.table({{str(n): np.random.default_rng(n).random(400_000) for n in range(20)}}))
 """
     process = subprocess.Popen([sys.executable, "-c", code])
-    aside, end = tmp_path / ".table.parquet.part", time.monotonic() + 60
+    aside, end = tmp_path / f".table.parquet.{process.pid}.part", time.monotonic() + 60
     while not (aside.exists() and aside.stat().st_size > 1_000_000):
         assert process.poll() is None and time.monotonic() < end
         time.sleep(0.001)
     process.send_signal(signal.SIGKILL)
     assert process.wait(30) == -signal.SIGKILL
-    assert names(tmp_path) == [".table.parquet.part", "table.parquet"]
+    assert names(tmp_path) == [aside.name, "table.parquet"]
     assert pq.ParquetFile(path).read().num_rows == 10
     write_parquet(path, table(11))
     assert names(tmp_path) == ["table.parquet"]

@@ -169,6 +169,16 @@ def test_one_changed_score_is_a_new_publication(url: str) -> None:
     assert held(url)[0][3] == np.nextafter(0.1, 1)
 
 
+def test_a_night_published_again_by_an_earlier_version_is_that_versions_again(url: str) -> None:
+    """As after a rollback: what was published last is what is read."""
+    published(url, {"a": 0.1}, version="1")
+    published(url, {"a": 0.9}, version="2")
+    published(url, {"a": 0.1}, version="1")
+    latest = latest_of(url)
+    assert latest is not None
+    assert latest.model_version == "1"
+
+
 def test_another_threshold_is_a_new_publication(url: str) -> None:
     published(url, {"a": 0.1, "b": 0.9}, threshold=0.5)
     published(url, {"a": 0.1, "b": 0.9}, threshold=0.6)

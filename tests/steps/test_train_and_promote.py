@@ -133,6 +133,58 @@ def test_steps_out_of_order_say_what_comes_first(settings: Settings, ready: Sett
         compare(ready)
 
 
+def test_a_night_whose_outcomes_the_model_knows_is_not_scored(ready: Settings) -> None:
+    train(ready, AS_OF)
+    assert score(ready, AS_OF - 2 * WEEK).customers > 0  # the hold-out: nothing after it was trained on
+    with pytest.raises(BadInput, match="hindsight"):
+        score(ready, AS_OF - 3 * WEEK)
+
+
+def test_a_cut_off_long_after_the_end_of_the_log_is_refused_with_the_one_that_works(ready: Settings) -> None:
+    assert build_features(ready, AS_OF + timedelta(days=3)).log_ends == str(AS_OF - timedelta(days=1))
+    with pytest.raises(NotReady, match=f"use the cut-off {AS_OF}"):
+        build_features(ready, AS_OF + timedelta(days=4))
+
+
+def test_what_was_known_then_is_kept_apart_from_the_night(ready: Settings) -> None:
+    night = build_features(ready, AS_OF)
+    with pytest.raises(NotReady, match="known then"):  # all of it was ingested just now
+        build_features(ready, AS_OF, known_at="then")
+    assert pq.ParquetFile(night.path).read().num_rows == night.customers
+
+
+def test_other_business_figures_move_the_threshold_through_a_comparison(ready: Settings) -> None:
+    train(ready, AS_OF)
+    cheaper = ready.model_copy(update={"contact_cost": 10.0})
+    assert train(cheaper, AS_OF).new
+    assert compare(cheaper).promote is True
+    assert promote(cheaper).promoted is True
+    assert score(cheaper, AS_OF).threshold == pytest.approx(10 / 150)
+
+
+def test_a_version_of_another_contract_or_without_its_tags_is_not_promoted(ready: Settings) -> None:
+    train(ready, AS_OF - WEEK)
+    train(ready, AS_OF)
+    registry = Registry(ready)
+    import mlflow
+
+    client = mlflow.MlflowClient()
+    client.set_model_version_tag("churn", "1", "horizon_days", "30")
+    assert "different questions" in compare(ready).reasons[0]
+    client.delete_model_version_tag("churn", "1", "horizon_days")
+    assert "has no tag" in compare(ready).reasons[0]
+    assert registry.production() == registry.version("1")
+
+
+def test_a_panel_that_has_changed_since_is_no_evidence(ready: Settings) -> None:
+    train(ready, AS_OF - WEEK)
+    train(ready, AS_OF)
+    build_panel(ready.model_copy(update={"panel_snapshots": 2}), AS_OF)
+    report = compare(ready)
+    assert report.promote is False
+    assert "has changed" in report.reasons[0]
+
+
 def test_a_date_before_the_log_says_what_there_is(ready: Settings) -> None:
     with pytest.raises(NotReady, match="there are events from 2025-12-11 to 2026-02-28"):
         build_features(ready, date(2025, 12, 1))

@@ -9,10 +9,10 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from churn.errors import ChurnError
+from churn.errors import BadInput
 
 
-class SqlError(ChurnError):
+class SqlError(BadInput):
     """The engine could not run a statement; its own first line says why."""
 
 
