@@ -10,7 +10,8 @@ import pytest
 from churn.core.events import DAY_MS
 from churn.core.simulated_customers import WARM_UP_DAYS, everyone
 from churn.core.simulated_events import AUTHS, PAGES, Coded, Log, RawTable
-from churn.core.simulation import CANCEL, Day, Life, live
+from churn.core.simulated_sessions import CANCEL, Day
+from churn.core.simulation import Life, live
 
 START = date(2026, 1, 1)
 DAYS = 30
@@ -93,7 +94,7 @@ def test_what_can_be_seen_says_something_about_the_risk() -> None:
     life, days = lived(6_000, 90)
     at_risk = days[-1].at_risk
     log_hazard = np.log(days[-1].hazard)
-    for seen in (life.dislikes, life.adverts, life.troubles):
+    for seen in (life.hidden.dislikes, life.hidden.adverts, life.hidden.troubles):
         assert np.corrcoef(np.log1p(seen[at_risk]), log_hazard)[0, 1] > 0.05
 
 
