@@ -21,7 +21,7 @@ export UV_PYTHON_DOWNLOADS = never
 
 help: ## List the targets
 	@echo "usage: make <target>"
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  %-8s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "  %-8s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 install: .venv/.installed ## Create .venv from uv.lock; nothing to do when it is up to date
 	@$(if $(filter $@,$(MAKECMDGOALS)),echo ".venv is what uv.lock says",:)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from churn.core import simulated_names as names
 from churn.core.events import DAY_MS
 from churn.core.simulated_customers import EVENTS, PEOPLE, Bools, Floats, Ints, catalogue, stream
-from churn.core.simulation import (
+from churn.core.simulated_sessions import (
     CANCEL,
     HANGING,
     LEAD_MS,
@@ -19,9 +19,9 @@ from churn.core.simulation import (
     SIGN_UP,
     VISITOR,
     Day,
-    Life,
     Sessions,
 )
+from churn.core.simulation import Life
 
 # How each page shows in the log: method and status.
 _PAGES = {

@@ -15,7 +15,8 @@ import pyarrow as pa
 from churn.core.events import DAY_MS
 from churn.core.simulated_customers import Floats, Ints
 from churn.core.simulated_events import AUTHS, Coded, Log, RawTable, customer_ids
-from churn.core.simulation import CANCEL, Day, live
+from churn.core.simulated_sessions import CANCEL, Day
+from churn.core.simulation import live
 from churn.errors import BadInput
 from churn.io.lake import write_parquet
 from churn.io.raw import TRUTH

@@ -28,6 +28,7 @@ def environment(settings: Settings, dags: Path) -> dict[str, str]:
             "executor": "LocalExecutor",
             "parallelism": 4,  # that many workers are forked at the start; the default is 32
             "load_examples": False,
+            "hostname_callable": "socket.gethostname",  # the default asks the name server
             "dags_folder": dags,
             "plugins_folder": REPOSITORY / "plugins",
             "dags_are_paused_at_creation": True,  # switched on in order, see schedule.py

@@ -1,6 +1,7 @@
 """What is started, as data: name, command, environment, and how one sees that it is up."""
 
 import os
+import socket
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,7 +19,8 @@ API_APP = "serving.app:create_app"
 PYTHON = sys.executable
 _NO_LOG_SERVER = "--skip-serve-logs"
 """Airflow's log servers listen on all interfaces, whatever is set; here the log files are read from the disk."""
-_HERE = ("127.0.0.1", "localhost")
+_HERE = (HOST, "localhost", socket.gethostname())
+"""The last one is the name that Airflow gives to this machine, see airflow_home."""
 
 
 class HealthCheck(Protocol):
