@@ -439,7 +439,7 @@ def test_a_folder_with_no_log_a_missing_path_and_a_wrong_suffix_are_errors(setti
     (tmp_path / "log.txt").write_text("{}")
     with pytest.raises(BadInput, match=r"log\.txt: expected one of .*\.jsonl"):
         ingest(settings, [tmp_path / "log.txt"])
-    with pytest.raises(NotReady, match="no raw log in .*landing"):
+    with pytest.raises(NotReady, match=r"no raw log in .*landing"):
         ingest(settings)
     assert not events(settings)
 
