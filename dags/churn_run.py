@@ -13,11 +13,13 @@ from airflow.sdk.exceptions import AirflowFailException
 from churn.errors import BadInput, NotReady
 from churn.settings import Settings
 
-DEFAULT_ARGS = {
+HOUSE: dict[str, Any] = {
+    "catchup": False,  # a missed night is made up for by a backfill that somebody asks for
+    "max_active_runs": 1,  # two runs would write the same partitions
     # What may pass by itself (a busy database, a registry that restarts) is tried again; a broken contract is not.
-    "retries": 2,
-    "retry_delay": timedelta(seconds=30),
+    "default_args": {"retries": 2, "retry_delay": timedelta(seconds=30)},
 }
+"""What every DAG of ours has in common."""
 
 AS_OF = Param(
     None,

@@ -16,17 +16,15 @@ from typing import Any
 
 from airflow.sdk import dag, task
 from churn_assets import EVENTS
-from churn_run import AS_OF, DEFAULT_ARGS, dated, run_date, run_step
+from churn_run import AS_OF, HOUSE, dated, run_date, run_step
 
 
 @dag(
     schedule=dated("0 1 * * *"),
-    catchup=False,
-    max_active_runs=1,
-    default_args=DEFAULT_ARGS,
     doc_md=__doc__,
     tags=["churn", "nightly"],
     params={"as_of": AS_OF},
+    **HOUSE,
 )
 def ingest_events() -> None:
     @task

@@ -17,14 +17,11 @@ from typing import Any
 from airflow.sdk import Param, dag, task
 from airflow.sdk.exceptions import AirflowSkipException
 from churn_assets import EVENTS, PRODUCTION_MODEL
-from churn_run import AS_OF, DEFAULT_ARGS, dated, run_date, run_step
+from churn_run import AS_OF, HOUSE, dated, run_date, run_step
 
 
 @dag(
     schedule=dated("0 3 * * 0"),
-    catchup=False,
-    max_active_runs=1,
-    default_args=DEFAULT_ARGS,
     doc_md=__doc__,
     tags=["churn", "model"],
     params={
@@ -51,6 +48,7 @@ from churn_run import AS_OF, DEFAULT_ARGS, dated, run_date, run_step
             description="Why this training was started. Kept with the model version.",
         ),
     },
+    **HOUSE,
 )
 def retrain_model() -> None:
     @task(inlets=[EVENTS])

@@ -77,21 +77,20 @@ def simulate(
     days: int,
     seed: int,
     start: date,
-    first_day: int = 0,
     only: Collection[int] | None = None,
     truth: Path | None = None,
     progress: Callable[[str], None] = lambda _: None,
 ) -> SimulationReport:
-    """Write days ``first_day`` … ``days`` - 1 into ``out`` (of these, ``only`` the given ones), and ``truth``.
+    """Write the log of ``days`` days into ``out``, a file a day (``only`` these: 0 is ``start``), and ``truth``.
 
     The truth (``customer_id``, ``day``, ``hazard``: the probability that the customer cancels on the day) always covers
     all days; by default it is ``out``/truth.parquet. A file depends only on ``customers``, ``seed``, ``start`` and its
     day: a longer log begins with the shorter one, byte for byte. ``customers`` have registered by day 90, seven in ten
     of them before the start; newcomers keep coming at the same rate after that. Raises BadInput.
     """
-    _check(out, customers=customers, days=days, seed=seed, start=start, first_day=first_day)
+    _check(out, customers=customers, days=days, seed=seed, start=start)
     out.mkdir(parents=True, exist_ok=True)
-    wanted = set(range(first_day, days)) & set(range(days) if only is None else only)
+    wanted = set(range(days) if only is None else only)
     life, lived = live(customers, seed, start, days)
     log, writer, count = Log(life), RawWriter(), _Count()
     risks: list[tuple[Ints, Floats]] = []
@@ -130,12 +129,11 @@ def _truth(risks: list[tuple[Ints, Floats]], start: date, customers: int) -> pa.
     )
 
 
-def _check(out: Path, *, customers: int, days: int, seed: int, start: date, first_day: int) -> None:
+def _check(out: Path, *, customers: int, days: int, seed: int, start: date) -> None:
     faults = {
         f"customers is {customers}: give at least 10": customers < 10,
         f"days is {days}: give at least 1": days < 1,
         f"seed is {seed}: give 0 or more": seed < 0,
-        f"first_day is {first_day}: give 0 … {days - 1}, a day of the log": not 0 <= first_day < max(days, 1),
         f"the log would run from {start} over {days} days: keep it within {_EARLIEST} and {_LATEST}": (
             start < _EARLIEST or days > (_LATEST - start).days
         ),

@@ -114,7 +114,7 @@ def test_a_longer_log_begins_with_the_shorter_one_byte_for_byte(tmp_path: Path, 
 
 
 def test_rendering_only_the_later_days_gives_the_same_files_and_the_whole_truth(tmp_path: Path, out: Path) -> None:
-    report = simulated(tmp_path, days=20, first_day=17)
+    report = simulated(tmp_path, days=20, only=range(17, 20))
     assert report.files == 3
     assert contents(tmp_path).items() <= contents(out).items()
     assert (tmp_path / "truth.parquet").read_bytes() == (out / "truth.parquet").read_bytes()
@@ -191,8 +191,6 @@ def test_a_killed_run_leaves_no_half_file_and_the_next_one_ends_alike(
         ({"customers": 9}, "customers is 9"),
         ({"days": 0}, "days is 0"),
         ({"seed": -1}, "seed is -1"),
-        ({"first_day": 4}, "first_day is 4"),
-        ({"first_day": -1}, "first_day is -1"),
         ({"start": date(1999, 12, 31)}, "1999-12-31"),
         ({"start": date(2099, 12, 31)}, "2099-12-31"),
     ],
