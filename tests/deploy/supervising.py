@@ -1,6 +1,7 @@
 """Starting a supervisor over real child processes, and looking at what is left of them."""
 
 import os
+import signal
 import subprocess
 import time
 from collections.abc import Callable
@@ -36,8 +37,10 @@ class Started:
         self.output = home / "output"
         with self.output.open("wb") as file:
             self.process = subprocess.Popen(
-                argv, stdout=file, stderr=subprocess.STDOUT, start_new_session=True, cwd=REPOSITORY, env=_environment()
-            )
+                argv, stdout=file, stderr=subprocess.STDOUT, start_new_session=True, cwd=REPOSITORY, env=_environment(),
+                # What a shell runs in the background ignores SIGINT, and hands that down to make.
+                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+            )  # fmt: skip
         self._seen: set[psutil.Process] = set()
 
     def text(self) -> str:
