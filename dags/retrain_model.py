@@ -32,7 +32,8 @@ from churn_run import AS_OF, HOUSE, dated, run_date, run_step
             minimum=1,
             maximum=52,
             title="Training snapshots",
-            description="Weekly cut-offs to train on, before the held-out one. Empty: as set (CHURN_PANEL_SNAPSHOTS).",
+            description="1 to 52 weekly cut-offs to train on, before the held-out one; fewer where the log is shorter. "
+            "Empty: as set (CHURN_PANEL_SNAPSHOTS).",
         ),
         "promote": Param(
             True,

@@ -4,8 +4,9 @@
 **What** — builds the features of everybody at risk at the cut-off, checks every value against its range, scores them
 with the model at stage Production and publishes the scores in one transaction.
 
-**When** — daily at 02:00 UTC, an hour after ingestion. The run's partition key is the cut-off date, so scheduled,
-manual and backfilled runs of a date are the same work, and the same date again gives the same rows.
+**When** — daily at 02:00 UTC, an hour after ingestion. The partition key of a scheduled or backfilled run is the
+cut-off date; a run from the form has it in its configuration. Either way it is the same work, and the same date again
+gives the same rows.
 
 **When it fails** — `validate_features` names the features out of range and for how many customers: nothing is published
 then, and the last good night stays what everybody reads. `publish_scores` without a model: run `retrain_model` first.

@@ -60,11 +60,12 @@ def decide(
     lost = before["roc_auc"] - after["roc_auc"]
     better = gain >= policy.log_loss_gain
     safe = lost <= policy.roc_auc_margin
+    lower = "not lower" if lost <= 0 else f"{lost:.4f} lower, {'within' if safe else 'more than'} the allowed"
     reasons = (
         f"log loss {after['log_loss']:.4f} against {before['log_loss']:.4f}: {gain:+.1%}, "
         f"{'at least' if better else 'less than'} the {policy.log_loss_gain:.1%} asked for",
-        f"ROC AUC {after['roc_auc']:.4f} against {before['roc_auc']:.4f}: "
-        f"{'within' if safe else 'more than'} {policy.roc_auc_margin} below",
+        f"ROC AUC {after['roc_auc']:.4f} against {before['roc_auc']:.4f}: {lower}"
+        + (f" {policy.roc_auc_margin}" if lost > 0 else ""),
     )
     return Decision(bool(better and safe), reasons, evidence)
 

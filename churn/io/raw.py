@@ -138,6 +138,11 @@ def _check_columns(file: RawFile, contract: SourceContract, there: list[str]) ->
     # Only names that the contract knows are told: without a header line, "names" are somebody's data.
     known = [c for c in there if c in {*contract.sources, *contract.raw.ignored, *contract.raw.personal}]
     if missing := [c for c in contract.needed if c not in there]:
+        if not known:
+            raise ContractViolation(
+                f"{file.path.name}: none of its {len(there)} columns is known to the contract {contract.name!r}, which "
+                f"needs {', '.join(contract.needed)}. Is it another kind of file, or one without its header?"
+            )
         raise ContractViolation(
             f"{file.path.name} has no column {', '.join(missing)}; the contract {contract.name!r} needs "
             f"{list(contract.needed)}. Known columns of the file: {known or 'none'}; others: {len(there) - len(known)}"

@@ -52,6 +52,10 @@ class Candidate:
     """A trained model with everything that is stored beside it."""
 
     model: ChurnModel
+    name: str
+    """What people call the training."""
+    description: str
+    """One paragraph for the version's page."""
     identity: str
     """Fingerprint of the data, the seed and the parameters it was trained from."""
     parameters: Mapping[str, Any]
@@ -71,6 +75,7 @@ def make_store(settings: Settings) -> None:
     path = Path(uri.removeprefix("sqlite:///"))
     if not uri.startswith("sqlite:///") or path.is_file():
         return
+    _configure()
     import mlflow
 
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -81,6 +86,17 @@ def make_store(settings: Settings) -> None:
         if not path.is_file():
             mlflow.MlflowClient(f"sqlite:///{aside}").search_experiments()
             aside.replace(path)
+
+
+def _configure() -> None:
+    """MLflow reads these when it is imported."""
+    # A caller waits seconds, not minutes, for a registry that is away.
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_UV_AUTO_DETECT", "false")  # or it stores whatever uv.lock lies around
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")  # it warns of a missing pip, which uv leaves out
 
 
 class Registry:
@@ -127,13 +143,14 @@ class Registry:
 
         A run that an earlier, killed attempt left unfinished is removed first.
         """
+        _configure()
         import mlflow
 
         with self._calls() as client:
             self._prepare(client)
             self._drop_unfinished(client, candidate.identity)
             tags = {**candidate.tags, _IDENTITY: candidate.identity}
-            with mlflow.start_run(tags=tags, run_name=tags.get("as_of")) as run:
+            with mlflow.start_run(tags=tags, run_name=candidate.name) as run:
                 mlflow.log_params(dict(candidate.parameters))
                 mlflow.log_metrics({k: v for k, v in candidate.metrics.items() if v == v})
                 mlflow.log_artifacts(str(candidate.attachments))
@@ -141,8 +158,9 @@ class Registry:
             if info.signature is None:
                 raise ContractViolation("MLflow stored no signature with the model; it is not registered")
             created = client.create_model_version(
-                self.name, info.model_uri, run.info.run_id, tags=tags, model_id=info.model_id
-            )
+                self.name, info.model_uri, run.info.run_id, tags=tags, model_id=info.model_id,
+                description=candidate.description,
+            )  # fmt: skip
             return self.version(str(created.version))
 
     def promote(self, version: ModelVersion, reason: str) -> None:
@@ -155,6 +173,7 @@ class Registry:
 
     def download(self, version: ModelVersion, directory: Path) -> Path:
         """Copy a version's saved ChurnModel into ``directory`` (made 0700) and return its folder."""
+        _configure()
         import mlflow
 
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -219,6 +238,7 @@ class Registry:
     @contextmanager
     def _calls(self) -> Iterator["MlflowClient"]:
         """MLflow's client, its stage warnings silenced and its failures translated."""
+        _configure()
         from mlflow.exceptions import MlflowException
 
         with warnings.catch_warnings():
@@ -235,13 +255,6 @@ class Registry:
     @cached_property
     def _client(self) -> "MlflowClient":
         """A client on the tracking server; nothing is written to it."""
-        # A caller waits seconds, not minutes, for a registry that is away.
-        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
-        os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
-        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-        os.environ.setdefault("MLFLOW_UV_AUTO_DETECT", "false")  # or it stores whatever uv.lock lies around
-        os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-        os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")  # it warns of a missing pip, which uv leaves out
         import mlflow
 
         uri = self._settings.tracking_uri

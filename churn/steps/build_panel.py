@@ -18,6 +18,8 @@ class PanelReport:
 
     as_of: str
     horizon_days: int
+    snapshots_asked: int
+    """More than there are training snapshots where the log is too short for them."""
     training_snapshots: tuple[str, ...]
     holdout_snapshot: str
     training_rows: int
@@ -47,6 +49,7 @@ def build_panel(settings: Settings, as_of: date) -> PanelReport:
     return PanelReport(
         as_of=str(as_of),
         horizon_days=contract.horizon_days,
+        snapshots_asked=settings.panel_snapshots,
         training_snapshots=tuple(map(str, plan.training)),
         holdout_snapshot=str(plan.holdout),
         training_rows=table.num_rows - holdout.num_rows,

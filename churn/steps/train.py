@@ -130,6 +130,8 @@ def _register(
         return registry.register(
             Candidate(
                 model=model,
+                name=f"{tags['as_of']}, {model.card.rows:,} rows",
+                description=_description(tags, metrics, base["log_loss"]),
                 identity=identity,
                 parameters={**model.card.parameters, "seed": SEED, "features": len(model.features),
                             "threshold": model.threshold, "training_rows": model.card.rows},
@@ -141,6 +143,14 @@ def _register(
                 input_example=features.head(5).reset_index(drop=True),
             )
         )  # fmt: skip
+
+
+def _description(tags: dict[str, str], metrics: dict[str, float], base_log_loss: float) -> str:
+    return (
+        f"ROC AUC {metrics['roc_auc']:.3f}, log loss {metrics['log_loss']:.4f} (base rate {base_log_loss:.4f}) on the "
+        f"hold-out of {tags['holdout_snapshot']}: {tags['holdout_customers']} customers, {tags['holdout_churned']} "
+        f"left. Trained on events from {tags['data_from']} to {tags['data_until']}. Figures are with the source run."
+    )
 
 
 def _tags(settings: Settings, as_of: date, holdout: pd.DataFrame) -> dict[str, str]:

@@ -45,7 +45,7 @@ class CatchUp:
     def bring(self, state: State, today: date) -> Outcome:
         """Raises RunFailed only while there is no model: then there is nothing that services could go on with."""
         outcome = Outcome(model=state.production is not None)
-        if outcome.model and state.as_of == today.isoformat():
+        if outcome.model and state.scored(today.isoformat()):
             self._say(f"customers are scored as of {today} already, nothing to run")
             return outcome
         wanted = [dag_id for dag_id in CHAIN if dag_id != TRAIN or not outcome.model]
@@ -74,7 +74,7 @@ class CatchUp:
         if not outcome.model:
             self._run(TRAIN, as_of.isoformat())
             outcome.model = True
-        elif state.as_of == as_of.isoformat():
+        elif state.scored(as_of.isoformat()):
             self._say(f"customers are scored as of {as_of} already")
             return
         kept = f"The scores as of {state.as_of} stay." if state.as_of else "No customers are scored yet."

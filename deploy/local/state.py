@@ -23,6 +23,10 @@ class State:
     customers: int | None = None
     scored_by: str | None = None
 
+    def scored(self, as_of: str) -> bool:
+        """Whether the latest scores are of this date and of the model in production."""
+        return self.as_of == as_of and self.scored_by == self.production
+
     @classmethod
     def read(cls, path: Path) -> Self:
         return cls(**json.loads(path.read_text()))

@@ -258,7 +258,10 @@ async function loadList() {
   $("list-lead").textContent = `As of ${day(body.as_of)}: ${plural(body.customers_scored, "customer")} scored by model version `
     + `${body.model_version}, ${whole(body.predicted_to_churn)} at or above the threshold of ${round(body.threshold)}.`;
   const old = `These scores are ${plural(body.age_days, "day")} old. A nightly scoring is missing, or the data ends there.`;
-  notice($("list-notice"), body.stale ? old : body.customers.length ? "" : "No customer was at risk that night.", body.stale ? "warn" : "");
+  const other = state.version && state.version !== body.model_version
+    ? `Version ${state.version} is in production since; the next nightly scoring uses it.` : "";
+  const said = body.stale ? old : body.customers.length ? other : "No customer was at risk that night.";
+  notice($("list-notice"), said, body.stale || other ? "warn" : "");
   $("rows").replaceChildren(...body.customers.map(rowOf));
 }
 

@@ -51,6 +51,12 @@ def airflow(settings: Settings) -> Started:
     return make
 
 
+def test_a_night_scored_by_a_model_that_is_no_longer_in_production_is_scored_again(airflow: Started) -> None:
+    start = airflow()
+    assert start.bring(State(production="4", as_of="2026-03-05", customers=100, scored_by="3")).complete
+    assert start.ran == [(INGEST, "2026-03-05"), (SCORE, "2026-03-05")]
+
+
 def test_without_a_model_one_is_trained_and_with_one_it_is_not(airflow: Started) -> None:
     first, later = airflow(), airflow()
     assert first.bring(State()).complete
@@ -61,7 +67,7 @@ def test_without_a_model_one_is_trained_and_with_one_it_is_not(airflow: Started)
 
 def test_nothing_runs_when_today_is_scored(airflow: Started, capsys: pytest.CaptureFixture[str]) -> None:
     idle = airflow()
-    assert idle.bring(State(production="3", as_of="2026-03-05")).complete
+    assert idle.bring(State(production="3", as_of="2026-03-05", scored_by="3")).complete
     assert idle.ran == []
     assert "nothing to run" in capsys.readouterr().out
 
@@ -77,7 +83,7 @@ def test_a_log_that_ends_in_the_past_is_trained_and_scored_at_its_end(
 
 def test_a_past_log_that_is_scored_is_looked_through_for_news_but_not_scored_again(airflow: Started) -> None:
     past = airflow(date(2018, 11, 30))
-    assert past.bring(State(production="3", as_of="2018-12-01")).complete
+    assert past.bring(State(production="3", as_of="2018-12-01", scored_by="3")).complete
     assert past.ran == [(INGEST, "2026-03-05")]
 
 

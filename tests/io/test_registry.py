@@ -28,6 +28,8 @@ def candidate(model: ChurnModel, folder: Path, identity: str = "one") -> Candida
     example = pd.DataFrame({"a": [1.0, 2.0], "b": [0.0, 1.0], "c": [3.0, 4.0]})
     return Candidate(
         model,
+        "a training",
+        "what it is",
         identity,
         {"depth": 3},
         {"roc_auc": 0.7, "undefined": float("nan")},

@@ -72,6 +72,8 @@ class Platform:
         return self.registry.register(
             Candidate(
                 model=model,
+                name="a training",
+                description="what it is",
                 identity=f"{model.card.seed}-{time.monotonic_ns()}",
                 parameters={"seed": model.card.seed},
                 metrics={**model.card.cross_validation, **metrics},
