@@ -1,6 +1,6 @@
 """The score book: published scores in a SQL database, SQLite by default, PostgreSQL by URL."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -114,26 +114,31 @@ class ScoreBook:
             published_at=datetime.now(UTC),
         )
         with self._transaction() as db:
-            key = (SCORES.c.as_of == as_of) & (SCORES.c.model_version == model_version)
-            of_night = (PUBLICATIONS.c.as_of == as_of) & (PUBLICATIONS.c.model_version == model_version)
             known = self._publication(db, as_of, model_version)
-            if known and known.threshold == threshold and self._scores(db, key) == scores:
-                newest = self._newest(db)
-                if newest is None or newest.as_of != as_of or newest.model_version == model_version:
-                    return known
-                # Another version has published this night since: this one is the night's again.
-                db.execute(sa.update(PUBLICATIONS).where(of_night).values(published_at=publication.published_at))
-                return publication
-            db.execute(sa.delete(SCORES).where(key))
-            db.execute(sa.delete(PUBLICATIONS).where(of_night))
-            if scores:
-                columns = ("as_of", "customer_id", "model_version", "churn_probability", "churn_prediction")
-                db.execute(
-                    sa.insert(SCORES),
-                    [dict(zip(columns, (as_of, c, model_version, p, d), strict=True)) for c, (p, d) in scores.items()],
-                )
-            db.execute(sa.insert(PUBLICATIONS).values(**vars(publication)))
+            if known and known.threshold == threshold and self._scores(db, known) == scores:
+                return self._published_again(db, known, publication)
+            self._replace(db, publication, scores)
         return publication
+
+    def _published_again(self, db: sa.Connection, known: Publication, again: Publication) -> Publication:
+        """Equal scores: nothing to do, unless another version has published this night since."""
+        newest = self._newest(db)
+        if newest is None or newest.as_of != known.as_of or newest.model_version == known.model_version:
+            return known
+        db.execute(sa.update(PUBLICATIONS).where(_of(PUBLICATIONS, known)).values(published_at=again.published_at))
+        return again
+
+    def _replace(self, db: sa.Connection, publication: Publication, scores: Mapping[str, tuple[float, int]]) -> None:
+        for table in (SCORES, PUBLICATIONS):
+            db.execute(sa.delete(table).where(_of(table, publication)))
+        night = {"as_of": publication.as_of, "model_version": publication.model_version}
+        if scores:
+            rows = [
+                night | {"customer_id": customer, "churn_probability": p, "churn_prediction": d}
+                for customer, (p, d) in scores.items()
+            ]
+            db.execute(sa.insert(SCORES), rows)
+        db.execute(sa.insert(PUBLICATIONS).values(**vars(publication)))
 
     def latest(self) -> Publication | None:
         """The newest night's publication; of several for the same night, the last one published."""
@@ -146,7 +151,7 @@ class ScoreBook:
             return []
         query = (
             sa.select(SCORES)
-            .where(SCORES.c.as_of == of.as_of, SCORES.c.model_version == of.model_version)
+            .where(_of(SCORES, of))
             .order_by(SCORES.c.churn_probability.desc(), SCORES.c.customer_id)
             .limit(limit)
         )
@@ -164,11 +169,9 @@ class ScoreBook:
         ).one_or_none()
         return _publication(row) if row else None
 
-    def _scores(self, db: sa.Connection, key: Any) -> dict[str, tuple[float, int]]:
-        rows = db.execute(
-            sa.select(SCORES.c.customer_id, SCORES.c.churn_probability, SCORES.c.churn_prediction).where(key)
-        )
-        return {customer: (p, d) for customer, p, d in rows}
+    def _scores(self, db: sa.Connection, of: Publication) -> dict[str, tuple[float, int]]:
+        columns = (SCORES.c.customer_id, SCORES.c.churn_probability, SCORES.c.churn_prediction)
+        return {customer: (p, d) for customer, p, d in db.execute(sa.select(*columns).where(_of(SCORES, of)))}
 
     @contextmanager
     def _transaction(self) -> Iterator[sa.Connection]:
@@ -198,6 +201,11 @@ class ScoreBook:
                     engine.dispose()
                     raise
         return engine
+
+
+def _of(table: sa.Table, publication: Publication) -> sa.ColumnElement[bool]:
+    """The rows of a table that belong to a publication."""
+    return (table.c.as_of == publication.as_of) & (table.c.model_version == publication.model_version)
 
 
 def _write_ahead(connection: Any, _: Any) -> None:
