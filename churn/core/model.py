@@ -87,7 +87,7 @@ class ChurnModel:
         return features[list(self.features)].to_numpy(dtype=np.float64)
 
     def save(self, directory: Path) -> None:
-        """Write the model as a new folder, whole or not at all. An existing folder is replaced."""
+        """Write the model as a folder: aside, then renamed. An existing one is removed just before the renaming."""
         directory.parent.mkdir(parents=True, exist_ok=True)
         aside = Path(tempfile.mkdtemp(prefix=f".{directory.name}-", dir=directory.parent))
         self._booster.save_model(aside / _BOOSTER)

@@ -73,13 +73,6 @@ def is_free(port: int) -> bool:
     return True
 
 
-def free_port() -> int:
-    """One that nobody uses right now."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
-
-
 def _holder(port: int) -> str:
     """`` by process 12 (python)`` where the system tells, else nothing."""
     with contextlib.suppress(psutil.Error, OSError):

@@ -10,7 +10,14 @@ from pathlib import Path
 import pytest
 from supervising import REPOSITORY
 
-from deploy.local.preflight import CannotStart, exclusive, free_port, is_free, require_free_ports
+from deploy.local.preflight import HOST, CannotStart, exclusive, is_free, require_free_ports
+
+
+def free_port() -> int:
+    """One that nobody uses right now."""
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "0.0.0.0"])
