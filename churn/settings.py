@@ -38,6 +38,10 @@ class Settings(BaseSettings):
 
     panel_snapshots: Annotated[int, Field(ge=1)] = 5
     """Training snapshots, a week apart, before the hold-out."""
+    search_trials: Annotated[int, Field(ge=0)] = 24
+    """Settings tried for each model of a training; 0 takes the defaults."""
+    leakage_auc: Annotated[float, Field(gt=0.5, le=1)] = 0.9
+    """A column whose ROC AUC alone reaches this is taken for a leak, and the training refused."""
     longest_gap_days: Annotated[int, Field(ge=0)] = 3
     """How many days the log may be behind a cut-off that is scored."""
     contact_cost: Annotated[float, Field(ge=0)] = 50.0

@@ -33,6 +33,10 @@ Who is about to leave, and how sure is that?
 Scores come from the model at stage **Production** of the registry; a promotion or a rollback is followed within
 seconds, without a restart. The header `X-Model-Version` says which version answered.
 
+A version holds two models. A customer described by the required features is scored by `core`; one that comes with every
+feature, by `full`, as in the nightly scoring. A feature that did not come is not made up: with some of the others,
+`core` answers. The header `X-Model` says which model it was.
+
 A wrong request is answered with 422: each problem names the field, what was found and what was expected.
 """
 
@@ -71,7 +75,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             allow_origins=[origin.rstrip("/") for origin in settings.cors_origins],
             allow_methods=["GET", "POST"],
             allow_headers=["Content-Type"],
-            expose_headers=["X-Model-Version", "Retry-After"],
+            expose_headers=["X-Model-Version", "X-Model", "Retry-After"],
         )
     app.add_middleware(SecurityHeaders)
     return app

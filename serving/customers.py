@@ -2,28 +2,49 @@
 
 from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
-from itertools import chain, islice
-from operator import itemgetter
+from itertools import compress, islice
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from churn.core.features import CORE_FEATURES, FEATURES, Feature
+from churn.core.features import CORE_FEATURES, FEATURES
 from serving.errors import Problem, Refused, refused, shown
+from serving.rules import Rules, expected, fits
 
 MAX_ROWS = 100_000
 """Rows in one batch."""
 
 NAMES: tuple[str, ...] = tuple(f.name for f in CORE_FEATURES)
-"""What every customer must bring, in the order of the columns."""
+"""What every customer must bring, in the order of the core model's columns."""
 
 _KNOWN = {f.name: f for f in FEATURES}
-_LOW = np.array([f.minimum for f in CORE_FEATURES])
-_HIGH = np.array([f.maximum for f in CORE_FEATURES])
-_FRACTIONS = np.array([not f.whole for f in CORE_FEATURES])
-_values_of = itemgetter(*NAMES)
+_CORE_COLUMNS = [list(_KNOWN).index(name) for name in NAMES]
 _ABSENT = object()
+
+
+class Customers(NamedTuple):
+    """Customers that keep the rules, parted by what they bring: every feature, or at least the core ones."""
+
+    core: NDArray[np.float64]
+    """Core features of the rows that do not bring all (a, k)."""
+    full: NDArray[np.float64]
+    """All features of those that do (b, l); a + b = n."""
+    complete: NDArray[np.bool_]
+    """Which of the n rows lie in ``full``; both keep the order of the request."""
+
+    def core_of_all(self) -> NDArray[np.float64]:
+        """Core features of every row (n, k), in the order of the request."""
+        if not len(self.full):
+            return self.core
+        table = np.empty((len(self.complete), len(NAMES)))
+        table[self.complete] = self.full[:, _CORE_COLUMNS]
+        table[~self.complete] = self.core
+        return table
+
+
+_CORE, _ALL = Rules(CORE_FEATURES), Rules(FEATURES)
+_NONE_FULL = np.empty((0, len(FEATURES)))
 
 
 class _Fault(NamedTuple):
@@ -33,61 +54,51 @@ class _Fault(NamedTuple):
     found: Any
 
 
-def one(customer: Any) -> NDArray[np.float64]:
-    """One customer's core features (1, k). Raises Refused naming each feature that breaks a rule."""
+def one(customer: Any) -> Customers:
+    """One customer. Raises Refused naming each feature that breaks a rule."""
     return _checked([customer], indexed=False)
 
 
-def many(customers: Any) -> NDArray[np.float64]:
-    """The customers' core features (n, k). Raises Refused, also naming the index of each customer with a fault."""
+def many(customers: Any) -> Customers:
+    """The customers of a batch. Raises Refused, also naming the index of each customer with a fault."""
     wanted = f"an array of 1 to {MAX_ROWS:,} customers"
     if not isinstance(customers, list) or not 0 < len(customers) <= MAX_ROWS:
         raise refused(422, shown(customers), wanted)
     return _checked(customers, indexed=True)
 
 
-def _checked(rows: Sequence[Any], *, indexed: bool) -> NDArray[np.float64]:
-    table = _table(rows)
-    with np.errstate(invalid="ignore"):  # infinity has no fraction; it is out of range anyway
-        if table is None or not _allowed(table, _LOW, _HIGH, _FRACTIONS).all():
-            raise _refusal(rows, indexed=indexed)
-    return table
+def _checked(rows: Sequence[Any], *, indexed: bool) -> Customers:
+    checked = _parted(rows)
+    if checked is None:
+        raise _refusal(rows, indexed=indexed)
+    return checked
 
 
-def _table(rows: Sequence[Any]) -> NDArray[np.float64] | None:
-    """The rows as an array; None where a name or a type is wrong."""
+def _parted(rows: Sequence[Any]) -> Customers | None:
+    """The rows, each with those that bring as much; None where one breaks a rule."""
     try:
-        values = [_values_of(row) for row in rows]
-        kinds = set(map(type, chain.from_iterable(values)))
-        if not kinds <= {int, float} and not all(map(_right_kinds, values)):
-            return None
-        table = np.array(values, dtype=np.float64)
-    except (KeyError, TypeError, OverflowError):  # a name is missing, a row is no object, an integer is beyond a double
+        longest = max(map(len, rows))
+    except TypeError:  # a number, or null
         return None
-    extra = (row for row in rows if len(row) > len(NAMES))
-    return table if all(_fits(name, value) for row in extra for name, value in row.items()) else None
-
-
-def _allowed(x: Any, low: Any, high: Any, fractions: Any) -> Any:
-    """The rule of a feature's values, for one number or for a whole table. NaN is outside every range."""
-    return (x >= low) & (x <= high) & ((x % 1 == 0) | fractions)
-
-
-def _is_number(feature: Feature, value: Any) -> bool:
-    """A JSON number; a flag may be true or false as well."""
-    return type(value) in (int, float) or (type(value) is bool and feature.kind == "flag")
-
-
-def _right_kinds(values: tuple[Any, ...]) -> bool:
-    return all(map(_is_number, CORE_FEATURES, values))
+    complete = np.zeros(len(rows), dtype=np.bool_)
+    if longest <= len(NAMES):
+        core = _CORE.table(rows)
+        return None if core is None else Customers(core, _NONE_FULL, complete)
+    for i, row in enumerate(rows):
+        if not isinstance(row, dict):
+            return None
+        if row.keys() == _KNOWN.keys():
+            complete[i] = True
+        elif len(row) > len(NAMES) and not all(_fits(name, value) for name, value in row.items()):
+            return None
+    full = _ALL.table(list(compress(rows, complete)))
+    core = _CORE.table(list(compress(rows, ~complete)))
+    return None if core is None or full is None else Customers(core, full, complete)
 
 
 def _fits(name: str, value: Any) -> bool:
     feature = _KNOWN.get(name)
-    if feature is None or not _is_number(feature, value):
-        return False
-    # Python compares and divides integers that no double can hold.
-    return bool(_allowed(value, feature.minimum, feature.maximum, not feature.whole))
+    return feature is not None and fits(feature, value)
 
 
 def _faults(rows: Sequence[Any]) -> Iterator[_Fault]:
@@ -119,13 +130,6 @@ def _problem(fault: _Fault, index: int | None) -> Problem:
 
 def _instead(name: str) -> str:
     close = get_close_matches(name[:100].lower(), _KNOWN, n=1)
-    return f"no such feature; did you mean {close[0]}?" if close else f"only the features {', '.join(_KNOWN)}"
-
-
-def expected(feature: Feature) -> str:
-    """The rule of a feature's values in words."""
-    if feature.kind == "flag":
-        return "0 or 1 (or false, true)"
-    kind = "a whole number" if feature.whole else "a number"
-    unit = "" if feature.unit == "count" else f" ({feature.unit})"
-    return f"{kind} from {feature.minimum:,.0f} to {feature.maximum:,.0f}{unit}"
+    if close:
+        return f"no such feature; did you mean {close[0]}?"
+    return f"only the features {', '.join(NAMES)} and the others that /api/churn/features lists"

@@ -11,10 +11,13 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from churn.core.features import FEATURES
+from churn.core.model import ChurnModel
 from churn.io.scorebook import ScoreBook
 from serving import bodies, customers, schemas
+from serving.rules import expected
 from serving.scores import STALE_DAYS, ScoreWatch, age_days
-from serving.slot import ModelSlot, Served
+from serving.served import Served
+from serving.slot import ModelSlot
 
 router = APIRouter(prefix="/api/churn")
 probes = APIRouter(tags=["probes"])
@@ -28,7 +31,11 @@ _AWAY: dict[int | str, dict[str, Any]] = {
     503: {"model": schemas.Failure, "description": "No model, or a store is away; Retry-After says when to ask again"}
 }
 _SIX = ("accuracy", "precision", "recall", "f1_score", "roc_auc", "precision_recall_auc")
-_FAMILIES = {"xgboost": "XGBoost Classifier"}
+_FAMILIES = {
+    "xgboost": "XGBoost Classifier",
+    "logistic": "Logistic Regression",
+    "blend": "Blend of Logistic Regression and XGBoost",
+}
 
 
 @dataclass(frozen=True)
@@ -58,12 +65,13 @@ def _parts(request: Request) -> Parts:
 async def predict(request: Request) -> Response:
     """Takes one object with the core features, gives the probability and the decision.
 
-    The header `X-Model-Version` names the model that answered.
+    An object with every feature is answered by the full model; with some of the others, by the core model: a feature
+    that did not come is not made up. The header `X-Model` says which (`core` or `full`), `X-Model-Version` of which
+    version.
     """
     served = _parts(request).slot.get()
-    customer = customers.one(bodies.parsed(await bodies.read(request, bodies.ONE_LIMIT)))
-    probability, decision = served.score(customer)
-    return _json(f"{{{_prediction(probability[0], decision[0])}}}", served)
+    scores = served.score(customers.one(bodies.parsed(await bodies.read(request, bodies.ONE_LIMIT))))
+    return _json(f"{{{_prediction(scores.probability[0], scores.decision[0])}}}", served, scores.model)
 
 
 @router.post(
@@ -75,22 +83,25 @@ async def predict(request: Request) -> Response:
     openapi_extra=schemas.request_body(schemas.CUSTOMERS, [schemas.EXAMPLE]),
 )
 async def batch_predict(request: Request) -> Response:
-    """Takes an array of customers, gives one prediction for each, in the same order and by the same model.
+    """Takes an array of customers, gives one prediction for each, in the same order and as if it were alone.
 
-    A fault in one customer refuses the whole batch and names the customer's index.
+    All are scored by one version. The header `X-Model` is `mixed` where some customers came with every feature and
+    some did not. A body holds 64 MB at most: 100,000 customers with the required features, some 30,000 with all. A
+    fault in one customer refuses the whole batch and names the customer's index.
     """
     parts = _parts(request)
     served = parts.slot.get()
     body = await bodies.read(request, bodies.BATCH_LIMIT)
-    answer = await anyio.to_thread.run_sync(_score_batch, served, body, limiter=parts.batches)
-    return _json(answer, served)
+    answer, model = await anyio.to_thread.run_sync(_score_batch, served, body, limiter=parts.batches)
+    return _json(answer, served, model)
 
 
-def _score_batch(served: Served, body: bytes) -> str:
-    probability, decision = served.score(customers.many(bodies.parsed(body)))
-    pairs = zip(probability.tolist(), decision.tolist(), strict=True)
+def _score_batch(served: Served, body: bytes) -> tuple[str, str]:
+    """The answer's body, and which model gave it."""
+    scores = served.score(customers.many(bodies.parsed(body)))
+    pairs = zip(scores.probability.tolist(), scores.decision.tolist(), strict=True)
     rows = ",".join(f'{{"index":{i},{_prediction(p, d)}}}' for i, (p, d) in enumerate(pairs))
-    return f'{{"predictions":[{rows}]}}'
+    return f'{{"predictions":[{rows}]}}', scores.model
 
 
 def _prediction(probability: float, decision: int) -> str:
@@ -99,8 +110,9 @@ def _prediction(probability: float, decision: int) -> str:
     return f'"churn_prediction":{int(decision)},"churn_probability":{p!r},"no_churn_probability":{1.0 - p!r}'
 
 
-def _json(content: str, served: Served) -> Response:
-    return Response(content, media_type="application/json", headers={"X-Model-Version": served.version.version})
+def _json(content: str, served: Served, model: str) -> Response:
+    headers = {"X-Model-Version": served.version.version, "X-Model": model}
+    return Response(content, media_type="application/json", headers=headers)
 
 
 @router.get("/health", tags=["service"], summary="Is the service well, and which model does it serve?")
@@ -116,6 +128,7 @@ async def health(request: Request) -> schemas.Health:
         timestamp=datetime.now(UTC),
         model_version=served.version.version if served else None,
         model_since=served.since if served else None,
+        model_note=served.note if served else None,
         registry_reachable=watch.reachable,
         last_registry_check=watch.looked_at,
         production_version=watch.production,
@@ -136,42 +149,61 @@ async def health(request: Request) -> schemas.Health:
     responses=_AWAY,
 )
 async def model_metrics(request: Request, response: Response) -> dict[str, float | None]:
-    """Hold-out metrics stored with the version; null where one could not be computed."""
+    """Hold-out metrics stored with the version; null where one could not be computed.
+
+    They are the full model's, which makes the nightly list; the core model's begin with `core_`. Where the core model
+    answers everything, they are its own.
+    """
     served = _parts(request).slot.get()
     response.headers["X-Model-Version"] = served.version.version
     known = {name: value if math.isfinite(value) else None for name, value in served.metrics.items()}
+    if served.full is None:
+        known |= {name.removeprefix("core_"): known[name] for name in list(known) if name.startswith("core_")}
     return {name: known.pop(name, None) for name in _SIX} | dict(sorted(known.items()))
 
 
 @router.get("/model/info", tags=["model"], summary="What the served model is", responses=_AWAY)
 async def model_info(request: Request) -> schemas.ModelInfo:
-    """Type, inputs, version, threshold and what it was trained on."""
+    """Type, inputs, version, threshold and what it was trained on.
+
+    A version holds two models: `core` takes the features that every request brings, `full` takes all. What stands
+    outside `models` is the core model's.
+    """
     served = _parts(request).slot.get()
-    card = served.model.card
+    core = _described(served.core)
     return schemas.ModelInfo(
-        model_type=_FAMILIES.get(card.family, card.family),
-        features=list(card.features),
+        **core.model_dump(),
         target="churn",
         model_path=f"models:/{request.app.state.settings.registered_model}/{served.version.version}",
         last_updated=served.version.created_at,
         model_version=served.version.version,
         serving_since=served.since,
+        models=schemas.ModelsInfo(core=core, full=_described(served.full) if served.full else None),
+        model_note=served.note,
+        origin={name: value for name, value in served.version.tags.items() if not name.startswith("churn.")},
+    )
+
+
+def _described(model: ChurnModel) -> schemas.OneModelInfo:
+    card = model.card
+    return schemas.OneModelInfo(
+        model_type=_FAMILIES.get(card.family, card.family),
+        features=list(card.features),
         threshold=card.threshold,
         trained_on_rows=card.rows,
         trained_on_customers=card.customers,
         churn_rate=card.churn_rate,
         importance=dict(card.importance),
-        origin={name: value for name, value in served.version.tags.items() if not name.startswith("churn.")},
     )
 
 
 @router.get("/features", tags=["model"], summary="What a customer is described by")
 async def features() -> list[schemas.FeatureInfo]:
-    """Name, unit, range, meaning and an example of every feature; the page makes its form from this."""
+    """Name, unit, range, meaning and an example of every feature; the page makes its form from the required ones."""
     return [
         schemas.FeatureInfo(
             name=f.name, kind=f.kind, unit=f.unit, whole=f.whole, minimum=f.minimum, maximum=f.maximum,
-            meaning=f.meaning, expected=customers.expected(f), example=f.example, required=f.name in customers.NAMES,
+            meaning=f.meaning, expected=expected(f), example=f.example, required=f.name in customers.NAMES,
         )
         for f in FEATURES
     ]  # fmt: skip

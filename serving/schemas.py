@@ -6,7 +6,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from churn.core.features import CORE_FEATURES, FEATURES, Feature
-from serving.customers import MAX_ROWS, NAMES, expected
+from serving.customers import MAX_ROWS, NAMES
+from serving.rules import expected
 
 EXAMPLE: dict[str, float] = {f.name: f.example for f in CORE_FEATURES}
 
@@ -71,6 +72,7 @@ class Health(BaseModel):
     timestamp: datetime
     model_version: str | None = None
     model_since: datetime | None = Field(None, description="when this process took the model")
+    model_note: str | None = Field(None, description="why the core model answers every request, where it does")
     registry_reachable: bool | None = Field(None, description="null until the registry was asked for the first time")
     last_registry_check: datetime | None = None
     production_version: str | None = Field(None, description="what the registry says; differs while a version is bad")
@@ -83,7 +85,7 @@ class Health(BaseModel):
 
 
 class Metrics(BaseModel):
-    """How good the served model is at a later cut-off than it was trained on. More metrics may follow."""
+    """How good the full model is at a later cut-off than it was trained on. More follow, the core model's as core_…"""
 
     model_config = ConfigDict(extra="allow")
 
@@ -95,11 +97,30 @@ class Metrics(BaseModel):
     precision_recall_auc: float | None = Field(examples=[0.2])
 
 
-class ModelInfo(BaseModel):
-    """What the served model is."""
+class OneModelInfo(BaseModel):
+    """One of the two models of a version."""
 
     model_type: str = Field(examples=["XGBoost Classifier"])
-    features: list[str]
+    features: list[str] = Field(description="what a customer must bring to be answered by it")
+    threshold: float = Field(description="from this probability on, churn_prediction is 1", examples=[0.5])
+    trained_on_rows: int
+    trained_on_customers: int
+    churn_rate: float
+    importance: dict[str, float] = Field(description="how much it leans on each feature; the shares sum to 1")
+
+
+class ModelsInfo(BaseModel):
+    """Both models of the served version."""
+
+    core: OneModelInfo
+    full: OneModelInfo | None = Field(description="null: the core model answers every request; model_note says why")
+
+
+class ModelInfo(BaseModel):
+    """What the served version is. What stands outside ``models`` is its core model's."""
+
+    model_type: str = Field(examples=["XGBoost Classifier"])
+    features: list[str] = Field(description="what every customer must bring")
     target: str = Field(examples=["churn"])
     model_path: str = Field(examples=["models:/churn/3"])
     last_updated: datetime = Field(description="when the version was registered")
@@ -109,7 +130,9 @@ class ModelInfo(BaseModel):
     trained_on_rows: int
     trained_on_customers: int
     churn_rate: float
-    importance: dict[str, float] = Field(description="share of the total gain, per feature")
+    importance: dict[str, float] = Field(description="how much it leans on each feature; the shares sum to 1")
+    models: ModelsInfo
+    model_note: str | None = Field(description="why the core model answers every request, where it does")
     origin: dict[str, str] = Field(
         description="data window, hold-out, contract and code, as noted when the version was registered",
         examples=[{"as_of": "2018-11-19", "holdout_customers": "17772", "holdout_churned": "729"}],

@@ -1,42 +1,17 @@
 """The model slot: holds the Production model, and follows the registry without the callers noticing."""
 
 import logging
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from time import monotonic
 
-import numpy as np
-from numpy.typing import NDArray
-
-from churn.core.features import CORE_FEATURES
-from churn.core.model import ChurnModel
-from churn.errors import ContractViolation, NotReady, Unavailable
+from churn.errors import NotReady, Unavailable
 from churn.io.registry import ModelVersion, Registry
-from serving.customers import NAMES
+from serving.served import Served, checked
 
 _LOG = logging.getLogger(__name__)
 _SECONDS_BEFORE_ANOTHER_TRY = 60.0
 """A version whose files are wrong is not fetched again at every poll."""
-
-_PROBES = np.array([[getattr(f, value) for f in CORE_FEATURES] for value in ("example", "minimum", "maximum")], float)
-"""Rows that any model must answer: ordinary, lowest and highest values."""
-
-
-@dataclass(frozen=True)
-class Served:
-    """A model that passed every check, and what there is to say about it."""
-
-    model: ChurnModel
-    version: ModelVersion
-    metrics: Mapping[str, float]
-    since: datetime
-    """When this process took it."""
-
-    def score(self, customers: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-        """Probability and decision for each row (n, k)."""
-        probability = self.model.predict_proba(customers)
-        return probability, self.model.decide(probability)
 
 
 @dataclass(frozen=True)
@@ -90,16 +65,17 @@ class ModelSlot:
     def _take(self, version: ModelVersion) -> str | None:
         """Load, check and swap in a version; the reason if it could not be."""
         try:
-            model = self._registry.load(version)
-            _check(model)
-            metrics = self._registry.metrics(version)
+            served = checked(self._registry.load(version), version, self._registry.metrics(version))
         except Exception as e:  # a bad file fails in as many ways as there are files
             if not isinstance(e, Unavailable):
                 self._refused = (version.version, monotonic() + _SECONDS_BEFORE_ANOTHER_TRY)
             return f"version {version.version} was not taken: {_reason(e)}"
         before = self.served.version.version if self.served else None
-        self.served = Served(model, version, metrics, since=datetime.now(UTC))
+        self.served = served
         _LOG.info("serving a new model", extra={"model_version": version.version, "before": before})
+        if served.note:
+            why = {"model_version": version.version, "why": served.note}
+            _LOG.warning("the core model answers every request", extra=why)
         return None
 
     def _refused_lately(self, version: str) -> bool:
@@ -113,18 +89,6 @@ class ModelSlot:
             _LOG.warning("the model is not followed", extra={"error": watch.error, "reachable": watch.reachable})
         elif before.error and not watch.error:
             _LOG.info("the model is followed again", extra={"model_version": watch.production})
-
-
-def _check(model: ChurnModel) -> None:
-    """Raises ContractViolation for a model that takes other features, or gives no probabilities."""
-    if model.features != NAMES:
-        missing, unknown = sorted(set(NAMES) - set(model.features)), sorted(set(model.features) - set(NAMES))
-        raise ContractViolation(
-            f"the model's features are not the API's, in their order: it takes {unknown[:3]}, lacks {missing[:3]}"
-        )
-    probability = model.predict_proba(_PROBES)
-    if not ((probability >= 0) & (probability <= 1)).all() or probability.shape != (len(_PROBES),):
-        raise ContractViolation(f"the model answers the probe rows with {probability.tolist()}: no probabilities")
 
 
 def _reason(error: Exception) -> str:

@@ -47,5 +47,6 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, empty_mlflow: Path
     (tmp_path / "home" / "mlflow").mkdir(parents=True)
     shutil.copy(empty_mlflow, tmp_path / "home" / "mlflow" / "mlflow.db")
     monkeypatch.setenv("CHURN_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("CHURN_SEARCH_TRIALS", "0")  # what is searched for has its own tests
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)  # MLflow writes it there for its subprocesses
     return Settings(_env_file=None)  # type: ignore[call-arg]

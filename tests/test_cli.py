@@ -12,7 +12,7 @@ from churn.cli import app
 from churn.settings import Settings
 
 TODAY = datetime.now(UTC).date()
-STEPS = ("simulate", "ingest", "features", "train", "compare", "promote", "score")
+STEPS = ("simulate", "ingest", "features", "train", "compare", "promote", "score", "evaluate")
 
 
 def churn(*arguments: str) -> tuple[int, str, str]:

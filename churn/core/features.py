@@ -3,80 +3,23 @@
 Training, nightly scoring, the REST API and the validation suite all read :data:`FEATURES`.
 
 The SQL keeps to a small dialect subset (DuckDB's, that sqlglot can carry elsewhere): ``sum(case …)``,
-``row_number()``, integer milliseconds, explicit casts, ``coalesce`` around empty sums, and a total order for "last".
-It goes through a (customer, session, day) pre-aggregate, exact because every cut-off is a midnight.
+``row_number()``, ``lag()``, ``least()``, integer milliseconds, explicit casts, ``coalesce`` around empty sums, and a
+total order for "last". It goes through (customer, session, day) and (customer, day) pre-aggregates, exact because
+every cut-off is a midnight. Sums are of whole numbers and are divided last: the order of the rows changes no bit.
 """
 
-from dataclasses import dataclass
-from typing import Literal
-
+from churn.core.core_features import CORE_FEATURES
 from churn.core.events import DAY_MS
+from churn.core.extended_features import EXTENDED_FEATURES
+from churn.core.feature import Feature
 
+__all__ = [
+    "AT_RISK_SQL", "CORE_FEATURES", "EXTENDED_FEATURES", "FEATURES", "FEATURE_NAMES", "Feature",
+    "customer_days_sql", "customers_sql", "features_sql", "session_days_sql",
+]  # fmt: skip
 
-@dataclass(frozen=True)
-class Feature:
-    """One feature: what it means and what values it may take. ``sql`` reads the per-customer aggregate."""
-
-    name: str
-    sql: str
-    kind: Literal["count", "seconds", "days", "ratio", "flag"]
-    unit: str
-    minimum: float
-    maximum: float
-    meaning: str
-    example: float
-
-    @property
-    def whole(self) -> bool:
-        """Only whole numbers make sense."""
-        return self.kind in ("count", "flag") and not self.name.startswith("avg_")
-
-
-def _count(name: str, sql: str, meaning: str, example: float) -> Feature:
-    return Feature(name, sql, "count", "count", 0, 1e9, meaning, example)
-
-
-_CENTURY_DAYS = 36_525.0
-
-CORE_FEATURES: tuple[Feature, ...] = (
-    _count("total_sessions", "sessions", "sessions so far", 10),
-    Feature(
-        "avg_session_duration", "cast(session_ms as double) / 1000 / nullif(sessions, 0)", "seconds", "seconds", 0, 1e8,
-        "mean time from the first to the last event of a session", 3600,
-    ),
-    _count("total_songs_played", "plays", "songs played so far", 100),
-    Feature(
-        "avg_songs_per_session", "cast(plays as double) / nullif(sessions, 0)", "count", "songs per session", 0, 1e9,
-        "songs played per session", 10,
-    ),
-    _count("thumbs_up_count", "likes", "songs liked", 20),
-    _count("thumbs_down_count", "dislikes", "songs disliked", 5),
-    _count("add_playlist_count", "playlist_adds", "songs added to a playlist", 15),
-    _count("add_friend_count", "friend_adds", "friends added", 8),
-    Feature(
-        "time_since_last_activity", f"cast(as_of_ms - last_ms as double) / {DAY_MS}", "days", "days", 0, _CENTURY_DAYS,
-        "days from the last event to the cut-off", 2,
-    ),
-    Feature(
-        "days_since_registration", f"cast(as_of_ms - registered_ms as double) / {DAY_MS}", "days", "days",
-        0, _CENTURY_DAYS, "days from registration to the cut-off", 30,
-    ),
-    Feature(
-        "thumbs_up_ratio", "cast(likes as double) / nullif(plays, 0)", "ratio", "likes per song", 0, 1e6,
-        "likes per song played", 0.2,
-    ),
-    Feature(
-        "thumbs_down_ratio", "cast(dislikes as double) / nullif(plays, 0)", "ratio", "dislikes per song", 0, 1e6,
-        "dislikes per song played", 0.05,
-    ),
-    Feature(
-        "is_paid_user", "case when last_plan = 'paid' then 1 else 0 end", "flag", "0 or 1", 0, 1,
-        "on the paid plan at the last event", 1,
-    ),
-)  # fmt: skip
-
-FEATURES = CORE_FEATURES
-"""All features of nightly scoring. The extended set joins here."""
+FEATURES: tuple[Feature, ...] = (*CORE_FEATURES, *EXTENDED_FEATURES)
+"""All features of nightly scoring. The API answers a request that brings the core ones only."""
 
 FEATURE_NAMES: tuple[str, ...] = tuple(f.name for f in FEATURES)
 
@@ -86,8 +29,15 @@ _COUNTED_KINDS = {
     "dislike": "dislikes",
     "add_to_playlist": "playlist_adds",
     "add_friend": "friend_adds",
+    "advert": "adverts",
+    "error": "errors",
+    "help": "helps",
+    "upgrade": "upgrades",
+    "downgrade": "downgrades",
     "cancel": "cancels",
 }
+_SUMMED = ("sessions", "session_ms", "active_days", *_COUNTED_KINDS.values())
+_WINDOW_DAYS = (7, 14, 28)
 
 
 def session_days_sql(events: str, *, known_before_ms: int | None = None) -> str:
@@ -120,54 +70,82 @@ from (
 group by customer_id, session_id, day"""
 
 
+def customer_days_sql(session_days: str) -> str:
+    """One row per (customer, UTC day): what it adds to each total, its last plan, days since the active day before.
+
+    A session counts on the day it begins. Its time counts up to the day's last event, so that the days up to any
+    cut-off add up to the time from its first event to its last one known.
+    """
+    counts = ", ".join(f"sum({c}) as {c}" for c in _COUNTED_KINDS.values())
+    return f"""
+select *, day - lag(day) over (partition by customer_id order by day) as gap_days
+from (
+  select customer_id, day, cast(1 as bigint) as active_days,
+    min(first_ms) as first_ms, max(last_ms) as last_ms, min(registered_ms) as registered_ms,
+    max(case when newest = 1 then last_plan end) as last_plan,
+    sum(case when before_ms is null then 1 else 0 end) as sessions,
+    sum(last_ms - coalesce(before_ms, first_ms)) as session_ms,
+    {counts}
+  from (
+    select *,
+      lag(last_ms) over (partition by customer_id, session_id order by day) as before_ms,
+      row_number() over (partition by customer_id, day order by last_ms desc, session_id desc) as newest
+    from {session_days}
+  ) as parts
+  group by customer_id, day
+) as days"""
+
+
 def customers_sql(session_days: str, snapshots: str) -> str:
-    """One row per (cut-off, customer) over what happened before the cut-off.
+    """One row per (cut-off, customer) over what happened before the cut-off, in all and in the last days before it.
 
     ``snapshots`` has a column ``as_of_day`` (days since 1970-01-01 UTC). Without a registration time, the first
     event stands for it.
     """
-    columns = tuple(_COUNTED_KINDS.values())
-    per_session = ", ".join(f"sum({c}) as {c}" for c in columns)
-    total = ",\n  ".join(f"cast(coalesce(sum({c}), 0) as bigint) as {c}" for c in columns)
+    total = ",\n  ".join(f"cast(coalesce(sum({c}), 0) as bigint) as {c}" for c in _SUMMED)
+    recent = ",\n  ".join(
+        f"cast(sum(case when day >= as_of_day - {days} then {c} else 0 end) as bigint) as {c}_{days}d"
+        for c in _SUMMED
+        for days in _WINDOW_DAYS
+    )
     return f"""
 select
   as_of_day, as_of_day * {DAY_MS} as as_of_ms, customer_id,
-  cast(count(*) as bigint) as sessions,
-  cast(sum(last_ms - first_ms) as bigint) as session_ms,
   min(first_ms) as first_ms, max(last_ms) as last_ms,
   coalesce(min(registered_ms), min(first_ms)) as registered_ms,
   max(case when newest = 1 then last_plan end) as last_plan,
-  {total}
+  min(day) as first_day, max(day) as last_day,
+  max(case when upgrades + downgrades > 0 then day end) as changed_day,
+  count(gap_days) as gaps, max(gap_days) as gap_max,
+  cast(coalesce(sum(gap_days), 0) as bigint) as gap_days,
+  cast(coalesce(sum(gap_days * gap_days), 0) as bigint) as gap_squares,
+  {total},
+  {recent}
 from (
-  select *, row_number() over (
-      partition by as_of_day, customer_id order by last_ms desc, session_id desc
-    ) as newest
-  from (
-    select as_of_day, customer_id, session_id,
-      min(first_ms) as first_ms, max(last_ms) as last_ms, min(registered_ms) as registered_ms,
-      max(case when newest_day = 1 then last_plan end) as last_plan, {per_session}
-    from (
-      select s.as_of_day, d.*, row_number() over (
-          partition by s.as_of_day, d.customer_id, d.session_id order by d.day desc
-        ) as newest_day
-      from {session_days} as d join {snapshots} as s on d.day < s.as_of_day
-    ) as known
-    group by as_of_day, customer_id, session_id
-  ) as per_session
-) as ranked
+  select s.as_of_day, d.*,
+    row_number() over (partition by s.as_of_day, d.customer_id order by d.day desc) as newest
+  from ({customer_days_sql(session_days)}
+  ) as d join {snapshots} as s on d.day < s.as_of_day
+) as known
 group by as_of_day, customer_id"""
 
 
-AT_RISK_SQL = "cancels = 0 and registered_ms < as_of_ms"
+_REGISTERED_SQL = "registered_ms < as_of_ms"
+AT_RISK_SQL = f"cancels = 0 and {_REGISTERED_SQL}"
 """Registered and active before the cut-off, not cancelled before it."""
 
 
-def features_sql(session_days: str, snapshots: str, features: tuple[Feature, ...] = FEATURES) -> str:
-    """``as_of_day``, ``customer_id`` and one double column per feature, for every customer at risk at each cut-off."""
+def features_sql(
+    session_days: str, snapshots: str, features: tuple[Feature, ...] = FEATURES, *, at_risk: bool = True
+) -> str:
+    """``as_of_day``, ``customer_id`` and one double column per feature, for every customer at risk at each cut-off.
+
+    ``at_risk=False`` keeps those who had cancelled by then: for protocols that leak, never for decisions.
+    """
     columns = ",\n  ".join(f"cast(coalesce({f.sql}, 0) as double) as {f.name}" for f in features)
     return f"""
 select as_of_day, customer_id,
   {columns}
 from ({customers_sql(session_days, snapshots)}
 ) as customers
-where {AT_RISK_SQL}"""
+where {AT_RISK_SQL if at_risk else _REGISTERED_SQL}"""

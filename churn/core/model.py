@@ -1,14 +1,14 @@
-"""A fitted churn model: numbers in, probability out, and a folder form without pickle.
+"""A fitted churn model: numbers in, probability and reasons out, and a folder form without pickle.
 
-The folder holds ``model.ubj`` (XGBoost's own format), ``model.json`` (everything else) and ``manifest.json`` with
-the sha256 of both, checked before anything is loaded.
+The folder holds ``model.json`` (everything but trees), ``model.ubj`` (XGBoost's own format, where the model has trees)
+and ``manifest.json`` with the sha256 of each, checked before anything is loaded.
 """
 
 import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -16,41 +16,55 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 import xgboost as xgb
 from numpy.typing import NDArray
+from scipy.special import expit
 
+from churn.core.calibration import Calibration
+from churn.core.curves import Curves, Floats, finite
+from churn.core.reasons import Reason, strongest
 from churn.errors import BadInput, ContractViolation
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_BOOSTER, _CARD, _MANIFEST = "model.ubj", "model.json", "manifest.json"
+_TREES, _REST, _MANIFEST = "model.ubj", "model.json", "manifest.json"
 
 
 @dataclass(frozen=True)
 class ModelCard:
-    """What must be known beside the trees. JSON-serialisable."""
+    """What must be known beside the fitted numbers. JSON-serialisable."""
 
     features: tuple[str, ...]
     """Input columns, in order."""
     threshold: float
     """From this probability on, the decision is 1."""
     family: str
+    """``logistic``, ``xgboost`` or ``blend``: the one with the lowest cross-validated log loss."""
+    families: Mapping[str, float]
+    """Cross-validated log loss of each family, and of ``base rate``, which knows nothing."""
     parameters: Mapping[str, Any]
+    """What the search settled on."""
     rows: int
     customers: int
     churn_rate: float
     cross_validation: Mapping[str, float]
-    """Metrics of the out-of-fold probabilities."""
+    """Metrics of the out-of-fold probabilities, each fold calibrated on the others."""
     importance: Mapping[str, float]
-    """Share of the total gain, per feature; sums to 1 where any split was made."""
+    """Share of what the features move the log-odds on average, per feature; sums to 1 where anything is moved."""
+    usual: Mapping[str, float]
+    """Median of each feature."""
     seed: int
 
 
 class ChurnModel:
-    """Probability of churning within the horizon, from numeric features."""
+    """Probability of churning within the horizon, from numeric features.
 
-    def __init__(self, booster: xgb.Booster, card: ModelCard) -> None:
-        self._booster = booster
-        self.card = card
+    log-odds = intercept + sum of weight · member's log-odds, the members being additive curves and boosted trees.
+    """
+
+    def __init__(
+        self, calibration: Calibration, curves: Curves | None, trees: xgb.Booster | None, card: ModelCard
+    ) -> None:
+        self._calibration, self._curves, self._trees, self.card = calibration, curves, trees, card
 
     @property
     def features(self) -> tuple[str, ...]:
@@ -60,40 +74,85 @@ class ChurnModel:
     def threshold(self) -> float:
         return self.card.threshold
 
-    def predict_proba(self, features: "pd.DataFrame | NDArray[Any]") -> NDArray[np.float64]:
+    def predict_proba(self, features: "pd.DataFrame | NDArray[Any]") -> Floats:
         """Probability of churn (n,) in [0, 1].
 
         A data frame needs the model's columns by name, in any order; an array (n, features) in the model's order.
         NaN means missing; infinities are taken as missing too. Raises BadInput when columns are missing.
         """
-        rows = np.ascontiguousarray(self._matrix(features), dtype=np.float64)
-        if not np.isfinite(rows).all():
-            rows = np.where(np.isfinite(rows), rows, np.nan)
-        if len(rows) == 0:
-            return np.empty(0, dtype=np.float64)
-        return np.asarray(self._booster.inplace_predict(rows, validate_features=False), dtype=np.float64)
+        return np.asarray(expit(self._log_odds(self._matrix(features))), dtype=np.float64)
 
     def decide(self, probability: NDArray[np.float64]) -> NDArray[np.int64]:
         """1 where a contact is expected to pay, else 0."""
         return (probability >= self.threshold).astype(np.int64)
 
-    def _matrix(self, features: "pd.DataFrame | NDArray[Any]") -> NDArray[Any]:
+    def contributions(self, features: "pd.DataFrame | NDArray[Any]") -> Floats:
+        """What each feature adds to the log-odds (n, features + 1); the last column is what everybody starts from.
+
+        Each row sums to the log-odds of :meth:`predict_proba`. Curves add up by construction; trees by TreeSHAP
+        (Lundberg et al., Nature Machine Intelligence 2, 2020), whose single-precision rounding, about 1e-6, is in the
+        last column.
+        """
+        x = self._matrix(features)
+        added = np.zeros((len(x), x.shape[1] + 1))
+        curves, trees = self._weights
+        if self._curves is not None and len(x):
+            added[:, :-1] += curves * self._curves.contributions(x)
+        if self._trees is not None and len(x):
+            added[:, :-1] += trees * self._trees.predict(xgb.DMatrix(x), pred_contribs=True)[:, :-1]
+        added[:, -1] = self._log_odds(x) - added[:, :-1].sum(axis=1)
+        return added
+
+    def reasons(self, features: "pd.DataFrame | NDArray[Any]", k: int = 3) -> list[tuple[Reason, ...]]:
+        """The ``k`` strongest reasons of each customer's score, strongest first; see :meth:`contributions`."""
+        x, added = self._matrix(features), self.contributions(features)
+        return [
+            strongest(self.features, row, parts[:-1], self.card.usual, k) for row, parts in zip(x, added, strict=True)
+        ]
+
+    @property
+    def _weights(self) -> tuple[float, float]:
+        """Of the curves and of the trees."""
+        weights = iter(self._calibration.weights)
+        return (next(weights) if self._curves else 0.0), (next(weights) if self._trees else 0.0)
+
+    def _log_odds(self, x: Floats) -> Floats:
+        members = []
+        if len(x) == 0:
+            return np.empty(0)
+        if self._curves is not None:
+            members.append(self._curves.log_odds(x))
+        if self._trees is not None:
+            margin = self._trees.inplace_predict(x, validate_features=False, predict_type="margin")
+            members.append(np.asarray(margin, dtype=np.float64))
+        return self._calibration.log_odds(members)
+
+    def _matrix(self, features: "pd.DataFrame | NDArray[Any]") -> Floats:
+        """The features in order (n, k), infinities as missing."""
         if isinstance(features, np.ndarray):
             if features.ndim != 2 or features.shape[1] != len(self.features):
                 raise BadInput(f"the model takes an array (n, {len(self.features)}), this one is {features.shape}")
-            return features
-        if missing := [name for name in self.features if name not in features.columns]:
-            raise BadInput(f"the model needs the columns {missing}; the table has {list(features.columns)}")
-        return features[list(self.features)].to_numpy(dtype=np.float64)
+            x = np.ascontiguousarray(features, dtype=np.float64)
+        else:
+            if missing := [name for name in self.features if name not in features.columns]:
+                raise BadInput(f"the model needs the columns {missing}; the table has {list(features.columns)}")
+            x = np.ascontiguousarray(features[list(self.features)].to_numpy(dtype=np.float64, na_value=np.nan))
+        return finite(x)
 
     def save(self, directory: Path) -> None:
         """Write the model as a folder: aside, then renamed. An existing one is removed just before the renaming."""
         directory.parent.mkdir(parents=True, exist_ok=True)
         aside = Path(tempfile.mkdtemp(prefix=f".{directory.name}-", dir=directory.parent))
-        self._booster.save_model(aside / _BOOSTER)
-        (aside / _CARD).write_text(json.dumps(asdict(self.card), indent=2) + "\n")
-        manifest = {"format": 1, "sha256": {name: _sha256(aside / name) for name in (_BOOSTER, _CARD)}}
-        (aside / _MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")
+        rest = {
+            "card": asdict(self.card),
+            "calibration": asdict(self._calibration),
+            "curves": self._curves.as_json() if self._curves else None,
+        }
+        (aside / _REST).write_text(json.dumps(rest, indent=2) + "\n")
+        if self._trees is not None:
+            self._trees.save_model(aside / _TREES)
+        sums = {path.name: _sha256(path) for path in sorted(aside.iterdir())}
+        (aside / _MANIFEST).write_text(json.dumps({"format": 2, "sha256": sums}, indent=2) + "\n")
         if directory.exists():
             shutil.rmtree(directory)
         aside.replace(directory)
@@ -101,12 +160,18 @@ class ChurnModel:
     @classmethod
     def load(cls, directory: Path) -> Self:
         """Read a saved model, after checking every file against the manifest. Raises ContractViolation."""
-        check_manifest(directory)
-        card = json.loads((directory / _CARD).read_text())
-        booster = xgb.Booster(model_file=directory / _BOOSTER)
-        # One thread: a single row gains nothing from more, and workers do not fight over cores.
-        booster.set_param({"nthread": 1})
-        return cls(booster, ModelCard(**{**card, "features": tuple(card["features"])}))
+        files = check_manifest(directory)
+        rest = json.loads((directory / _REST).read_text())
+        trees = None
+        if _TREES in files:
+            trees = xgb.Booster(model_file=directory / _TREES)
+            # One thread: a single row gains nothing from more, and workers do not fight over cores.
+            trees.set_param({"nthread": 1})
+        card = ModelCard(**{**rest["card"], "features": tuple(rest["card"]["features"])})
+        weights = rest["calibration"]
+        calibration = Calibration(float(weights["intercept"]), tuple(map(float, weights["weights"])))
+        curves = Curves.from_json(rest["curves"]) if rest["curves"] else None
+        return cls(calibration, curves, trees, card)
 
 
 def check_manifest(directory: Path) -> Mapping[str, str]:
@@ -114,20 +179,18 @@ def check_manifest(directory: Path) -> Mapping[str, str]:
     path = directory / _MANIFEST
     if not path.is_file():
         raise ContractViolation(f"{directory} holds no {_MANIFEST}: it is not a saved churn model, or not all of it")
-    expected: dict[str, str] = json.loads(path.read_text())["sha256"]
-    for name in (_BOOSTER, _CARD):
+    manifest = json.loads(path.read_text())
+    expected: dict[str, str] = manifest["sha256"]
+    if manifest.get("format") != 2 or not {_REST} <= set(expected) <= {_REST, _TREES}:
+        raise ContractViolation(
+            f"{path} is of format {manifest.get('format')} and lists {sorted(expected)}: this code reads format 2 with "
+            f"{_REST} and {_TREES}. Train again with this code, or serve the model with the code that made it"
+        )
+    for name, wanted in expected.items():
         found = _sha256(directory / name) if (directory / name).is_file() else "no file"
-        if found != expected.get(name):
-            raise ContractViolation(f"{directory / name}: found {found}, the manifest says {expected.get(name)}")
+        if found != wanted:
+            raise ContractViolation(f"{directory / name}: found {found}, the manifest says {wanted}")
     return expected
-
-
-def importance(booster: xgb.Booster, features: Sequence[str]) -> dict[str, float]:
-    """Share of the total gain per feature, largest first."""
-    gain = booster.get_score(importance_type="total_gain")
-    named = {name: float(np.sum(gain.get(f"f{i}", 0.0))) for i, name in enumerate(features)}
-    total = sum(named.values()) or 1.0
-    return {name: value / total for name, value in sorted(named.items(), key=lambda x: -x[1])}
 
 
 def _sha256(path: Path) -> str:

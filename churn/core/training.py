@@ -1,36 +1,42 @@
-"""From a numeric table and 0/1 labels to a :class:`~churn.core.model.ChurnModel`."""
+"""From a numeric table and 0/1 labels to a :class:`~churn.core.model.ChurnModel`.
 
-from collections.abc import Mapping
+Two members, curves and trees, are each tuned by cross-validated log loss; either alone and both together are then
+calibrated out of fold, and the best of the three is fitted on all rows.
+"""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import xgboost as xgb
 from numpy.typing import ArrayLike, NDArray
-from sklearn.compose import ColumnTransformer
-from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
-from sklearn.pipeline import Pipeline
-from sklearn.preprocessing import FunctionTransformer
+from scipy.special import expit, logit
+from sklearn.model_selection import StratifiedGroupKFold
+from threadpoolctl import threadpool_limits
 
+from churn.core.boosting import Fold, fit_boosting
+from churn.core.calibration import cross_fitted, fit_calibration, log_loss
+from churn.core.curves import Floats, finite
 from churn.core.evaluation import Economics, evaluate
-from churn.core.model import ChurnModel, ModelCard, importance
+from churn.core.logistic import fit_logistic
+from churn.core.model import ChurnModel, ModelCard
+from churn.core.search import Tuned, search
 from churn.errors import BadInput
 
 FOLDS = 5
+TRIALS = 30
+"""Settings tried by default, a third of them for the curves."""
 
-PARAMETERS: Mapping[str, Any] = {
-    # Shallow, slow and strongly regularised: on this kind of data default trees overfit badly.
-    "n_estimators": 300,
-    "learning_rate": 0.03,
-    "max_depth": 3,
-    "min_child_weight": 10,
-    "subsample": 0.8,
-    "colsample_bytree": 0.6,
-    "reg_lambda": 10.0,
-    "objective": "binary:logistic",
-    "tree_method": "hist",
-    "n_jobs": 1,  # more threads add up histograms in another order: the same seed would give another model
+_FAMILIES: Mapping[str, tuple[str, ...]] = {
+    "logistic": ("curves",),
+    "xgboost": ("trees",),
+    "blend": ("curves", "trees"),
 }
+_EXPLAINED_ROWS = 2_000
+"""Enough for mean contributions; more cost time and change no order that matters."""
 
 
 def train(
@@ -40,59 +46,108 @@ def train(
     *,
     seed: int = 42,
     economics: Economics | None = None,
+    trials: int = TRIALS,
+    progress: Callable[[str], None] = lambda _: None,
 ) -> ChurnModel:
     """Fit on ``features`` (n, k), any numeric columns, with labels 0/1 (n,) and optionally a customer per row (n,).
 
-    Cross-validated in five stratified folds that never split a customer; the model is then fitted on all rows.
-    Same inputs and seed give the same model. Raises BadInput where nothing can be learnt.
+    Cross-validated in five stratified folds (fewer with fewer than five customers of a class) that never split a
+    customer; ``trials`` settings are searched, 0 takes the defaults. NaN and infinities are missing values. Same inputs
+    and seed give the same model, bit for bit. Raises BadInput where nothing can be learnt.
     """
     economics = economics or Economics()
     x, y, customers = _checked(features, churned, groups)
-    pipeline = _pipeline(list(x.columns), seed)
-    folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed)
-    out_of_fold = cross_val_predict(pipeline, x, y, groups=customers, cv=folds, method="predict_proba")[:, 1]
-    booster: xgb.Booster = pipeline.fit(x, y).named_steps["trees"].get_booster()
-    card = ModelCard(
-        features=tuple(x.columns),
-        threshold=economics.threshold,
-        family="xgboost",
-        parameters=dict(PARAMETERS),
-        rows=len(x),
-        customers=len(np.unique(customers)),
-        churn_rate=float(y.mean()),
-        cross_validation=evaluate(y, out_of_fold, economics.threshold),
-        importance=importance(booster, list(x.columns)),
-        seed=seed,
-    )
-    return ChurnModel(booster, card)
+    # One thread of linear algebra: results do not depend on the number of cores, and folds run side by side instead.
+    with threadpool_limits(1), ThreadPoolExecutor(min(FOLDS, os.cpu_count() or 1)) as pool:
+        folds = customer_folds(y, customers, seed)
+        tuned = search(x, y, folds, seed=seed, trials=trials, pool=pool, progress=progress)
+        held = [rows for _, rows in folds]
+        log_odds = {name: cross_fitted(_members(tuned, name), y, held) for name in _FAMILIES}
+        losses = {name: log_loss(y, z) for name, z in log_odds.items()}
+        family = min(losses, key=losses.__getitem__)
+        progress(f"fitting the {family} model on all {len(x):,} rows")
+        uses = _FAMILIES[family]
+        curves = fit_logistic(x, y, tuned.curves) if "curves" in uses else None
+        trees = fit_boosting(x, y, tuned.trees, seed) if "trees" in uses else None
+        card = ModelCard(
+            features=tuple(features.columns),
+            threshold=economics.threshold,
+            family=family,
+            families=losses | {"base rate": _base_log_loss(y, folds)},
+            parameters={name: asdict(getattr(tuned, name)) for name in uses} | {"trials": trials},
+            rows=len(x),
+            customers=len(np.unique(customers)),
+            churn_rate=float(y.mean()),
+            cross_validation=evaluate(y, expit(log_odds[family]), economics.threshold),
+            importance={},
+            usual=_medians(x, features.columns),
+            seed=seed,
+        )
+        model = ChurnModel(fit_calibration(_members(tuned, family), y), curves, trees, card)
+        model.card = replace(card, importance=_importance(model, x, seed))
+    return model
+
+
+def customer_folds(churned: NDArray[np.int64], customers: NDArray[Any], seed: int, count: int = FOLDS) -> list[Fold]:
+    """At most ``count`` stratified folds (rows to fit on, rows held) in which no customer is on both sides."""
+    fewest = min(len(np.unique(customers[churned == label])) for label in (0, 1))
+    splitter = StratifiedGroupKFold(min(count, fewest), shuffle=True, random_state=seed)
+    return list(splitter.split(np.zeros((len(churned), 1)), churned, customers))
+
+
+def _members(tuned: Tuned, family: str) -> Sequence[Floats]:
+    return [tuned.log_odds[name] for name in _FAMILIES[family]]
+
+
+def _base_log_loss(y: NDArray[np.int64], folds: Sequence[Fold]) -> float:
+    rate = np.empty(len(y))
+    for fit, held in folds:
+        rate[held] = y[fit].mean()
+    return log_loss(y, logit(rate))
+
+
+def _medians(x: Floats, names: pd.Index) -> dict[str, float]:
+    """Of what is there; 0 where nothing is."""
+    return {
+        name: float(np.median(seen)) if len(seen := column[~np.isnan(column)]) else 0.0
+        for name, column in zip(names, x.T, strict=True)
+    }
+
+
+def _importance(model: ChurnModel, x: Floats, seed: int) -> dict[str, float]:
+    """Share of the mean absolute contribution on a sample of the rows, largest first."""
+    rows = np.random.default_rng(seed).permutation(len(x))[:_EXPLAINED_ROWS]
+    moved = np.abs(model.contributions(x[np.sort(rows)])[:, :-1]).mean(axis=0)
+    total = float(moved.sum()) or 1.0
+    share = {name: float(m) / total for name, m in zip(model.features, moved, strict=True)}
+    return dict(sorted(share.items(), key=lambda item: -item[1]))
 
 
 def _checked(
     features: pd.DataFrame, churned: ArrayLike, groups: ArrayLike | None
-) -> tuple[pd.DataFrame, NDArray[np.int64], NDArray[Any]]:
+) -> tuple[Floats, NDArray[np.int64], NDArray[Any]]:
     y = np.asarray(churned)
     customers = np.arange(len(features)) if groups is None else np.asarray(groups)
     if not len(features) == len(y) == len(customers):
         raise BadInput(f"{len(features)} feature rows, {len(y)} labels, {len(customers)} customers: they must match")
+    named = all(isinstance(c, str) for c in features.columns) and not features.columns.has_duplicates
+    if features.shape[1] == 0 or not named:
+        raise BadInput(f"the feature table needs columns with different names (text), it has {list(features.columns)}")
     if text := [str(c) for c in features.columns if not pd.api.types.is_numeric_dtype(features[c])]:
         raise BadInput(f"the columns {text} are not numeric; leave them out or encode them")
     if not np.isin(y, (0, 1)).all():
         raise BadInput(f"labels must be 0 or 1, found {sorted(set(y.tolist()) - {0, 1})[:5]}")
     fewest = min(len(np.unique(customers[y == label])) for label in (0, 1))
-    if fewest < FOLDS:
+    if fewest < 2:
         raise BadInput(
-            f"{int(y.sum())} of {len(y)} rows churned, so that one class has {fewest} customers; {FOLDS} are needed: "
-            "use a longer log, a longer horizon or more snapshots"
+            f"{int(y.sum())} of {len(y)} rows churned, so that one class has {fewest} customers; at least two are "
+            "needed: use a longer log, a longer horizon or more snapshots"
         )
-    return features.astype(np.float64), y.astype(np.int64), customers
+    # Groups of any type become numbers: the folds depend on which rows belong together, not on what they are called.
+    _, customers = np.unique(customers, return_inverse=True)
+    return numbers(features), y.astype(np.int64), customers
 
 
-def _finite(values: "pd.DataFrame | NDArray[Any]") -> NDArray[np.float64]:
-    rows = np.asarray(values, dtype=np.float64)
-    return np.where(np.isfinite(rows), rows, np.nan)
-
-
-def _pipeline(columns: list[str], seed: int) -> Pipeline:
-    """Columns by name, infinities as missing, then trees. Scaling is left out: trees do not see it."""
-    prepare = ColumnTransformer([("finite", FunctionTransformer(_finite), columns)])
-    return Pipeline([("prepare", prepare), ("trees", xgb.XGBClassifier(**PARAMETERS, random_state=seed))])
+def numbers(features: pd.DataFrame) -> Floats:
+    """The table as an array (n, k), whatever is missing or infinite as NaN."""
+    return finite(np.ascontiguousarray(features.to_numpy(dtype=np.float64, na_value=np.nan)))

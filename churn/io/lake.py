@@ -88,8 +88,12 @@ def fingerprint(path: Path) -> str:
 
 def write_json(path: Path, value: Any) -> None:
     """Write JSON, whole or not at all."""
-    text = json.dumps(value, indent=2, default=str) + "\n"
-    _write(path, lambda aside: aside.write_text(text))
+    write_text(path, json.dumps(value, indent=2, default=str) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text, whole or not at all."""
+    _write(path, lambda aside: aside.write_text(text, encoding="utf-8"))
 
 
 def _write(path: Path, write: Callable[[Path], Any]) -> None:

@@ -7,7 +7,7 @@ from typing import Literal
 import pyarrow as pa
 
 from churn.core.events import SourceContract
-from churn.core.features import features_sql, session_days_sql
+from churn.core.features import CORE_FEATURES, features_sql, session_days_sql
 from churn.core.labels import labels_sql
 from churn.io.engines.duckdb import open_engine
 from churn.io.lake import Lake
@@ -50,6 +50,23 @@ def panel_at(lake: Lake, as_of: date, snapshots: Sequence[date], contract: Sourc
             f"select date '1970-01-01' + cast(as_of_day as integer) as as_of, churned, "
             f"f.* exclude (as_of_day) from ({labels}) as l join features as f using (as_of_day, customer_id) "
             "order by as_of, customer_id"
+        )
+
+
+def everyone_at(lake: Lake, as_of: date) -> pa.Table:
+    """``customer_id``, the core features and ``cancelled`` (0/1, at any time before) of everyone seen before ``as_of``.
+
+    For the reference protocol only: whoever has cancelled is among them, and silent since.
+    """
+    with open_engine({"events": lake.event_files(before=as_of)}) as engine:
+        engine.register("snapshots", _snapshots([as_of]))
+        engine.execute(f"create temp table session_days as {session_days_sql('events')}")
+        everyone = features_sql("session_days", "snapshots", CORE_FEATURES, at_risk=False)
+        cancelled = "max(case when cancels > 0 then 1 else 0 end) as cancelled"
+        return engine.table(
+            f"select f.* exclude (as_of_day), c.cancelled from ({everyone}) as f "
+            f"join (select customer_id, {cancelled} from session_days group by customer_id) as c using (customer_id) "
+            "order by customer_id"
         )
 
 

@@ -7,7 +7,10 @@ from pathlib import Path
 import churn
 from churn.settings import REPOSITORY
 
-_TRAINING_CODE = ("training", "model", "evaluation", "features")
+_TRAINING_CODE = (
+    "training", "search", "logistic", "curves", "boosting", "calibration", "model", "evaluation", "weighted_metrics",
+    "features", "feature", "core_features", "extended_features",
+)  # fmt: skip
 """Modules of churn.core that decide what model comes of a panel."""
 
 

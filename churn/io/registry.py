@@ -1,102 +1,28 @@
-"""The model registry: the only file that knows MLflow's stages, aliases and runs.
+"""The model registry: the only file that knows MLflow's stages, aliases and runs; what is stored is beside it.
 
 Stages are deprecated in MLflow but present; the alias is written beside the stage, so that this file is all that
 changes when they go.
 """
 
-import fcntl
-import os
 import shutil
 import tempfile
-import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from churn.core.model import ChurnModel
-from churn.errors import BadInput, ContractViolation, Unavailable
+from churn.errors import BadInput
+from churn.io.mlflow_logging import log_models, model_folders
+from churn.io.mlflow_store import Store, configure, make_store
+from churn.io.versions import CORE, FULL, Candidate, Models, ModelVersion
 from churn.settings import Settings
 
 if TYPE_CHECKING:
-    import pandas as pd
     from mlflow import MlflowClient
+
+__all__ = ["CORE", "FULL", "Candidate", "ModelVersion", "Models", "Registry", "make_store"]
 
 _IDENTITY = "churn.identity"
 """Tag of a version: what it was trained from. The same again is the same version."""
-
-_REQUIREMENTS = ("xgboost", "numpy", "pandas")
-_FINAL = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "RESOURCE_ALREADY_EXISTS")
-"""MLflow's codes for what asking again does not change."""
-
-_SERVED = "artifacts/core"
-"""Where the saved ChurnModel lies inside a registered version."""
-
-
-@dataclass(frozen=True)
-class ModelVersion:
-    """One registered version."""
-
-    version: str
-    stage: str
-    run_id: str
-    created_at: datetime
-    tags: Mapping[str, str]
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A trained model with everything that is stored beside it."""
-
-    model: ChurnModel
-    name: str
-    """What people call the training."""
-    description: str
-    """One paragraph for the version's page."""
-    identity: str
-    """Fingerprint of the data, the seed and the parameters it was trained from."""
-    parameters: Mapping[str, Any]
-    metrics: Mapping[str, float]
-    tags: Mapping[str, str]
-    attachments: Path
-    """Folder of figures and reports, stored as it is."""
-    input_example: "pd.DataFrame"
-
-
-def make_store(settings: Settings) -> None:
-    """Make MLflow's SQLite database, whole or not at all: a half-made one could never be opened again.
-
-    Nothing to do for another kind of store, or when it is there.
-    """
-    uri = settings.tracking_uri
-    path = Path(uri.removeprefix("sqlite:///"))
-    if not uri.startswith("sqlite:///") or path.is_file():
-        return
-    _configure()
-    import mlflow
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.with_name(".making.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # a second process waits, and finds it made
-        aside = path.with_name(f".{path.name}.part")
-        aside.unlink(missing_ok=True)
-        if not path.is_file():
-            mlflow.MlflowClient(f"sqlite:///{aside}").search_experiments()
-            aside.replace(path)
-
-
-def _configure() -> None:
-    """MLflow reads these when it is imported."""
-    # A caller waits seconds, not minutes, for a registry that is away.
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    os.environ.setdefault("MLFLOW_UV_AUTO_DETECT", "false")  # or it stores whatever uv.lock lies around
-    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")  # it warns of a missing pip, which uv leaves out
 
 
 class Registry:
@@ -104,6 +30,7 @@ class Registry:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._calls = Store(settings).calls
         self.name = settings.registered_model
 
     def production(self) -> ModelVersion | None:
@@ -143,7 +70,7 @@ class Registry:
 
         A run that an earlier, killed attempt left unfinished is removed first.
         """
-        _configure()
+        configure()
         import mlflow
 
         with self._calls() as client:
@@ -154,9 +81,7 @@ class Registry:
                 mlflow.log_params(dict(candidate.parameters))
                 mlflow.log_metrics({k: v for k, v in candidate.metrics.items() if v == v})
                 mlflow.log_artifacts(str(candidate.attachments))
-                info = self._log_model(candidate)
-            if info.signature is None:
-                raise ContractViolation("MLflow stored no signature with the model; it is not registered")
+                info = log_models(candidate)
             created = client.create_model_version(
                 self.name, info.model_uri, run.info.run_id, tags=tags, model_id=info.model_id,
                 description=candidate.description,
@@ -171,9 +96,12 @@ class Registry:
         """Let a version wait at stage Staging, alias ``challenger``."""
         self._move(version, "Staging", "challenger", reason)
 
-    def download(self, version: ModelVersion, directory: Path) -> Path:
-        """Copy a version's saved ChurnModel into ``directory`` (made 0700) and return its folder."""
-        _configure()
+    def download(self, version: ModelVersion, directory: Path) -> dict[str, Path]:
+        """Copy a version's saved models into ``directory`` (made 0700); the folder of each, by name.
+
+        A version registered before there were two models has ``CORE`` only.
+        """
+        configure()
         import mlflow
 
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -183,31 +111,15 @@ class Registry:
                 dst_path=str(directory),
                 tracking_uri=self._settings.tracking_uri,
             )
-        return Path(fetched) / _SERVED
+            return model_folders(Path(fetched))
 
-    def load(self, version: ModelVersion) -> ChurnModel:
-        """Download a version, check its files and load it."""
+    def load(self, version: ModelVersion) -> Models:
+        """Download a version, check its files and load both models."""
         aside = Path(tempfile.mkdtemp(prefix="churn-model-"))
         try:
-            return ChurnModel.load(self.download(version, aside))
+            return Models.load(self.download(version, aside))
         finally:
             shutil.rmtree(aside)
-
-    def _log_model(self, candidate: Candidate) -> Any:
-        import mlflow
-
-        with tempfile.TemporaryDirectory(prefix="churn-model-") as folder:
-            saved = Path(folder) / "core"
-            candidate.model.save(saved)
-            return mlflow.pyfunc.log_model(
-                name="model",
-                python_model=str(Path(__file__).with_name("mlflow_model.py")),
-                artifacts={"core": str(saved)},
-                signature=_signature(candidate.model),
-                input_example=candidate.input_example,
-                # Given, not inferred: inferring imports the model in subprocesses for seconds.
-                pip_requirements=list(_REQUIREMENTS),
-            )
 
     def _at_stage(self, stage: str) -> ModelVersion | None:
         at_stage = [v for v in self.versions() if v.stage == stage]
@@ -235,33 +147,6 @@ class Registry:
                     client.delete_logged_model(logged.model_id)
                 client.delete_run(run.info.run_id)
 
-    @contextmanager
-    def _calls(self) -> Iterator["MlflowClient"]:
-        """MLflow's client, its stage warnings silenced and its failures translated."""
-        _configure()
-        from mlflow.exceptions import MlflowException
-
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", category=FutureWarning, message=".*stages")
-            try:
-                yield self._client
-            except MlflowException as e:
-                where = _without_password(self._settings.tracking_uri)
-                said = e.message.replace(self._settings.tracking_uri, where)
-                if e.error_code in _FINAL:
-                    raise BadInput(f"the model registry at {where} refused: {said}") from e
-                raise Unavailable(f"the model registry at {where} did not answer: {said}") from e
-
-    @cached_property
-    def _client(self) -> "MlflowClient":
-        """A client on the tracking server; nothing is written to it."""
-        import mlflow
-
-        uri = self._settings.tracking_uri
-        make_store(self._settings)
-        mlflow.set_tracking_uri(uri)
-        return mlflow.MlflowClient(uri, uri)
-
     def _prepare(self, client: "MlflowClient") -> None:
         """Make the experiment and the registered model if they are not there."""
         import mlflow
@@ -274,15 +159,6 @@ class Registry:
             client.create_registered_model(self.name)
 
 
-def _signature(model: ChurnModel) -> Any:
-    """Doubles in, probability and decision out. Given, not inferred: an inferred one may silently be none."""
-    from mlflow.models import ModelSignature
-    from mlflow.types import ColSpec, Schema
-
-    inputs = Schema([ColSpec("double", name) for name in model.features])
-    return ModelSignature(inputs, Schema([ColSpec("double", "churn_probability"), ColSpec("long", "churn_prediction")]))
-
-
 def _version(v: Any) -> ModelVersion:
     return ModelVersion(
         version=str(v.version),  # an int in MLflow 3.17
@@ -291,8 +167,3 @@ def _version(v: Any) -> ModelVersion:
         created_at=datetime.fromtimestamp(v.creation_timestamp / 1000, UTC),
         tags=dict(v.tags),
     )
-
-
-def _without_password(uri: str) -> str:
-    scheme, _, rest = uri.rpartition("://")
-    return f"{scheme}://{rest.rpartition('@')[2]}" if scheme else uri

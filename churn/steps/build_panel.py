@@ -5,7 +5,7 @@ from datetime import date
 
 import pyarrow.compute as pc
 
-from churn.core.labels import plan_panel
+from churn.core.labels import PanelPlan, plan_panel
 from churn.io.lake import Lake, write_parquet
 from churn.io.point_in_time import panel_at
 from churn.io.raw import load_contract
@@ -35,13 +35,7 @@ def build_panel(settings: Settings, as_of: date) -> PanelReport:
     Raises BadInput when the log is too short, NotReady when there is none.
     """
     contract, lake = load_contract(settings.contract), Lake(settings.data_home)
-    lake.event_files(before=as_of)  # says what is missing when there is nothing
-    plan = plan_panel(
-        lake.known_until(as_of),
-        lake.event_days()[0],
-        horizon_days=contract.horizon_days,
-        snapshots=settings.panel_snapshots,
-    )
+    plan = planned(settings, as_of)
     table = panel_at(lake, plan.as_of, plan.snapshots, contract)
     write_parquet(lake.panel(as_of), table)
     holdout = table.filter(pc.field("as_of") == plan.holdout)
@@ -57,4 +51,16 @@ def build_panel(settings: Settings, as_of: date) -> PanelReport:
         holdout_rows=holdout.num_rows,
         holdout_churned=held_churned,
         path=str(lake.panel(as_of)),
+    )
+
+
+def planned(settings: Settings, as_of: date) -> PanelPlan:
+    """Which snapshots a panel as of then has. Raises as :func:`build_panel`."""
+    lake = Lake(settings.data_home)
+    lake.event_files(before=as_of)  # says what is missing when there is nothing
+    return plan_panel(
+        lake.known_until(as_of),
+        lake.event_days()[0],
+        horizon_days=load_contract(settings.contract).horizon_days,
+        snapshots=settings.panel_snapshots,
     )

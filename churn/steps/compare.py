@@ -30,6 +30,7 @@ class CompareReport:
 def compare(settings: Settings, version: str | None = None) -> CompareReport:
     """Decide about a version (default: the one at Staging) and write the decision down; nothing is moved.
 
+    The full models are compared; a version without one that takes the panel's features is measured by its core.
     Raises NotReady when there is no model at all, BadInput for a version that does not exist.
     """
     registry, lake = Registry(settings), Lake(settings.data_home)
@@ -61,7 +62,7 @@ def _decide(registry: Registry, lake: Lake, champion: ModelVersion | None, chall
         return Decision(False, (fault,), {})
     panel = pq.ParquetFile(_panel(lake, challenger.tags)).read().to_pandas()
     holdout = panel[panel["as_of"] == panel["as_of"].max()]
-    old, new = registry.load(champion), registry.load(challenger)
+    (_, old), (_, new) = (registry.load(v).best_for(list(holdout.columns)) for v in (champion, challenger))
     before, after = old.predict_proba(holdout), new.predict_proba(holdout)
     if np.array_equal(before, after) and old.threshold != new.threshold:
         why = f"the same probabilities; the business figures move the threshold from {old.threshold} to {new.threshold}"

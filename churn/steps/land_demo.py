@@ -15,7 +15,7 @@ from churn.steps.simulate import day_file, simulate
 DEMO = ".demo.json"
 """What the demo log in the landing folder is made from. Hidden, so that ingestion does not take it for a raw file."""
 
-_TRUTH = Path("demo") / TRUTH
+DEMO_TRUTH = Path("demo") / TRUTH
 """Where the data home keeps the demo's true hazards."""
 
 
@@ -82,7 +82,7 @@ def demo_files(folder: Path) -> set[Path]:
 
 def refuse_mixture(settings: Settings, paths: Iterable[Path]) -> None:
     """Raise BadInput when these are real logs and the data home holds generated customers: no number would be true."""
-    if not ((settings.data_home / _TRUTH).is_file() and Lake(settings.data_home).event_days()):
+    if not ((settings.data_home / DEMO_TRUTH).is_file() and Lake(settings.data_home).event_days()):
         return
     paths = list(paths)
     own = {file for folder in {p.parent for p in paths} for file in demo_files(folder)}
@@ -97,7 +97,7 @@ def _land(
     settings: Settings, demo: _Demo, as_of: date, there: set[Path], progress: Callable[[str], None]
 ) -> DemoReport:
     """Write the days before ``as_of`` that are not there."""
-    landing, truth = settings.landing_dir, settings.data_home / _TRUTH
+    landing, truth = settings.landing_dir, settings.data_home / DEMO_TRUTH
     over = min(demo.days, max((as_of - demo.start).days, 0))
     missing = [day for day in range(over) if landing / day_file(demo.start, day) not in there]
     start, end = str(demo.start), str(demo.end)

@@ -21,6 +21,8 @@ class ScoreReport:
 
     as_of: str
     model_version: str
+    model: str
+    """Which model of the version: full, or core where it has none that takes the features of today's code."""
     customers: int
     predicted_to_churn: int
     mean_probability: float
@@ -58,8 +60,8 @@ def publish_scores(settings: Settings, as_of: date) -> ScoreReport:
     if production is None:
         raise NotReady("no model is in production: run `churn train` (or the DAG retrain_model) first")
     _refuse_hindsight(production, as_of)
-    model = registry.load(production)
     features = pq.ParquetFile(path).read().to_pandas()
+    name, model = registry.load(production).best_for(list(features.columns))
     probability = model.predict_proba(features)
     with closing(ScoreBook(settings.score_database)) as book:
         published = book.publish(
@@ -73,6 +75,7 @@ def publish_scores(settings: Settings, as_of: date) -> ScoreReport:
     return ScoreReport(
         as_of=str(as_of),
         model_version=published.model_version,
+        model=name,
         customers=published.customers,
         predicted_to_churn=published.predicted_to_churn,
         mean_probability=round(published.mean_probability, 6),

@@ -85,8 +85,8 @@ def simulate(
 
     The truth (``customer_id``, ``day``, ``hazard``: the probability that the customer cancels on the day) always covers
     all days; by default it is ``out``/truth.parquet. A file depends only on ``customers``, ``seed``, ``start`` and its
-    day: a longer log begins with the shorter one, byte for byte. ``customers`` have registered by day 90, seven in ten
-    of them before the start; newcomers keep coming at the same rate after that. Raises BadInput.
+    day: a longer log begins with the shorter one, byte for byte. ``customers`` have registered by day 90, three in
+    four of them before the start; newcomers keep coming at the same rate after that. Raises BadInput.
     """
     _check(out, customers=customers, days=days, seed=seed, start=start)
     out.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Train: fit a model on the panel, measure it on the held-out snapshot, register it with what explains it."""
+"""Train: fit both models of a version on the panel, measure them on the held-out snapshot, register them."""
 
 import hashlib
 import json
@@ -11,23 +11,17 @@ from pathlib import Path
 import pandas as pd
 import pyarrow.parquet as pq
 
-from churn.core.evaluation import Economics, evaluate, profit_curve
-from churn.core.features import FEATURE_NAMES
-from churn.core.model import ChurnModel
-from churn.core.training import PARAMETERS
-from churn.core.training import train as fit
 from churn.errors import NotReady
-from churn.io.figures import save_figures
-from churn.io.lake import Lake, fingerprint, write_json
+from churn.io.lake import Lake, fingerprint
 from churn.io.provenance import code_version, training_code_fingerprint
 from churn.io.raw import load_contract
-from churn.io.registry import Candidate, ModelVersion, Registry
+from churn.io.registry import CORE, ModelVersion, Registry
 from churn.settings import Settings
 from churn.steps.build_panel import build_panel
+from churn.steps.candidate import candidate
 from churn.steps.compare import compare
+from churn.steps.fit import SEED, Fitted, economics, fit_panel, split
 from churn.steps.promote import promote
-
-SEED = 42
 
 
 @dataclass(frozen=True)
@@ -43,6 +37,8 @@ class TrainReport:
     holdout_customers: int
     holdout_churned: int
     metrics: dict[str, float]
+    """Of the full model, with ``…_low`` and ``…_high`` for the 95 % interval."""
+    core_metrics: dict[str, float]
     cross_validation: dict[str, float]
 
 
@@ -61,7 +57,7 @@ def train(settings: Settings, as_of: date, *, progress: Callable[[str], None] = 
 def train_on_panel(
     settings: Settings, as_of: date, comment: str | None = None, *, progress: Callable[[str], None] = lambda _: None
 ) -> TrainReport:
-    """Fit, measure and register a model on the panel of ``as_of``.
+    """Fit, measure and register both models on the panel of ``as_of``.
 
     A new version waits at Staging. The same panel again finds the version it led to before instead of making another.
     """
@@ -69,88 +65,41 @@ def train_on_panel(
     if not path.is_file():
         raise NotReady(f"there is no panel as of {as_of}: run `churn train --as-of {as_of}`")
     panel = pq.ParquetFile(path).read().to_pandas()
-    holdout = panel["as_of"] == panel["as_of"].max()
+    training, holdout = split(panel)
     registry, identity = Registry(settings), _identity(path, settings)
     version = registry.find(identity)
     new = version is None
     if version is None:
-        progress(f"fitting on {int((~holdout).sum()):,} rows")
-        model = _fit(panel[~holdout], settings)
-        progress("measuring on the hold-out and registering")
-        tags = {**_tags(settings, as_of, panel[holdout]), **({"comment": comment} if comment else {})}
-        version = _register(registry, model, panel[holdout], settings, tags, identity)
+        fitted = fit_panel(panel, settings, progress=progress)
+        progress("drawing figures and registering")
+        tags = {**_tags(settings, as_of, holdout), **({"comment": comment} if comment else {})}
+        version = _register(registry, fitted, holdout, tags, identity, settings)
     if version.stage not in ("Production", "Staging"):
         registry.stage(version, "waits for the comparison with the model in production")
         version = registry.version(version.version)
     metrics = registry.metrics(version)
+    core, cv = f"{CORE}_", "cv_"
     return TrainReport(
         as_of=str(as_of),
         model_version=version.version,
         stage=version.stage,
         new=new,
-        training_rows=int((~holdout).sum()),
-        holdout_customers=int(holdout.sum()),
-        holdout_churned=int(panel.loc[holdout, "churned"].sum()),
-        metrics={k: v for k, v in metrics.items() if not k.startswith("cv_")},
-        cross_validation={k.removeprefix("cv_"): v for k, v in metrics.items() if k.startswith("cv_")},
-    )
-
-
-def economics(settings: Settings) -> Economics:
-    """The business figures of the settings."""
-    return Economics(settings.contact_cost, settings.retained_value, settings.contact_success)
-
-
-def _fit(rows: pd.DataFrame, settings: Settings) -> ChurnModel:
-    return fit(
-        rows[list(FEATURE_NAMES)], rows["churned"], rows["customer_id"], seed=SEED, economics=economics(settings)
+        training_rows=len(training),
+        holdout_customers=len(holdout),
+        holdout_churned=int(holdout["churned"].sum()),
+        metrics={k: v for k, v in metrics.items() if not k.startswith((core, cv))},
+        core_metrics={k.removeprefix(core): v for k, v in metrics.items() if k.startswith(core)},
+        cross_validation={k.removeprefix(cv): v for k, v in metrics.items() if k.startswith(cv)},
     )
 
 
 def _register(
-    registry: Registry,
-    model: ChurnModel,
-    holdout: pd.DataFrame,
-    settings: Settings,
-    tags: dict[str, str],
-    identity: str,
+    registry: Registry, fitted: Fitted, holdout: pd.DataFrame, tags: dict[str, str], identity: str, settings: Settings
 ) -> ModelVersion:
-    features = holdout[list(FEATURE_NAMES)]
-    churned, probability = holdout["churned"].to_numpy(), model.predict_proba(features)
-    metrics = evaluate(churned, probability, model.threshold)
-    base = evaluate(churned, [model.card.churn_rate] * len(holdout), model.threshold)
-    profit = profit_curve(churned, probability, economics(settings))
     with tempfile.TemporaryDirectory(prefix="churn-attachments-") as folder:
-        attachments = Path(folder)
-        save_figures(
-            attachments / "figures", churned, probability,
-            threshold=model.threshold, profit=profit, importance=model.card.importance,
-        )  # fmt: skip
-        write_json(attachments / "evaluation.json", {"holdout": metrics, "card": asdict(model.card), "profit": profit})
         return registry.register(
-            Candidate(
-                model=model,
-                name=f"{tags['as_of']}, {model.card.rows:,} rows",
-                description=_description(tags, metrics, base["log_loss"]),
-                identity=identity,
-                parameters={**model.card.parameters, "seed": SEED, "features": len(model.features),
-                            "threshold": model.threshold, "training_rows": model.card.rows},
-                metrics={**metrics, "holdout_churn_rate": float(churned.mean()),
-                         "holdout_mean_probability": float(probability.mean()), "base_rate_log_loss": base["log_loss"],
-                         **{f"cv_{k}": v for k, v in model.card.cross_validation.items()}},
-                tags=tags,
-                attachments=attachments,
-                input_example=features.head(5).reset_index(drop=True),
-            )
-        )  # fmt: skip
-
-
-def _description(tags: dict[str, str], metrics: dict[str, float], base_log_loss: float) -> str:
-    return (
-        f"ROC AUC {metrics['roc_auc']:.3f}, log loss {metrics['log_loss']:.4f} (base rate {base_log_loss:.4f}) on the "
-        f"hold-out of {tags['holdout_snapshot']}: {tags['holdout_customers']} customers, {tags['holdout_churned']} "
-        f"left. Trained on events from {tags['data_from']} to {tags['data_until']}. Figures are with the source run."
-    )
+            candidate(fitted, holdout, tags, identity, title=settings.registered_model, folder=Path(folder))
+        )
 
 
 def _tags(settings: Settings, as_of: date, holdout: pd.DataFrame) -> dict[str, str]:
@@ -171,11 +120,11 @@ def _tags(settings: Settings, as_of: date, holdout: pd.DataFrame) -> dict[str, s
 
 
 def _identity(panel: Path, settings: Settings) -> str:
-    """sha256 over everything the model depends on."""
+    """sha256 over everything the models depend on."""
     recipe = {
         "panel": fingerprint(panel),
         "code": training_code_fingerprint(),
-        "parameters": dict(PARAMETERS),
+        "trials": settings.search_trials,
         "seed": SEED,
         "economics": asdict(economics(settings)),
     }

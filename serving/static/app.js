@@ -56,7 +56,8 @@ async function ask(path, options) {
     throw new Away("The API does not answer. It may be starting, or the connection is lost.");
   }
   const body = await answer.json().catch(() => ({}));
-  return { status: answer.status, ok: answer.ok, body, version: answer.headers.get("X-Model-Version") };
+  const said = (name) => answer.headers.get(name);
+  return { status: answer.status, ok: answer.ok, body, version: said("X-Model-Version"), model: said("X-Model") };
 }
 
 const NBSP = "\u00a0";
@@ -178,7 +179,7 @@ async function score(event) {
       method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(customer),
     });
     if (mine !== state.request) return;
-    if (answer.ok) await showResult(answer.body, answer.version);
+    if (answer.ok) await showResult(answer);
     else if (answer.status === 422 && Array.isArray(answer.body.detail)) showProblems(answer.body.detail);
     else if (answer.status === 503) showFailure("There is no model yet. Scoring works as soon as one is promoted.");
     else showFailure(`The API answered with an error (${answer.status}).`);
@@ -189,7 +190,7 @@ async function score(event) {
   }
 }
 
-async function showResult({ churn_probability: p, churn_prediction: leaves }, version) {
+async function showResult({ body: { churn_probability: p, churn_prediction: leaves }, version, model }) {
   if (version !== state.version) await loadModel(); // promoted a moment ago: the threshold may be another one
   $("result").dataset.state = leaves ? "leave" : "stay";
   $("result-empty").hidden = true;
@@ -197,7 +198,7 @@ async function showResult({ churn_probability: p, churn_prediction: leaves }, ve
   $("probability").textContent = percent(p);
   $("gauge-fill").style.width = `${p * 100}%`;
   $("verdict").textContent = leaves ? "Likely to leave: contact this customer" : "Likely to stay: no contact needed";
-  $("result-model").textContent = version ? `Scored by model version ${version}.` : "";
+  $("result-model").textContent = version ? `Scored by the ${model} model of version ${version}.` : "";
   showThreshold(p, leaves);
   $("result").scrollIntoView({ block: "nearest" });
 }
@@ -288,18 +289,19 @@ async function loadModel() {
   $("model-body").hidden = false;
   notice($("model-notice"), "");
   const m = info.body;
-  state.threshold = m.threshold;
+  const nightly = m.models.full ?? m.models.core; // its metrics are the ones below
+  state.threshold = m.threshold; // of the form's model
   state.version = m.model_version;
   const { holdout_customers: held, holdout_churned: left, holdout_snapshot: when } = m.origin;
-  $("model-lead").textContent = "What answers now, and how good it is on a later date than it was trained on"
+  $("model-lead").textContent = "What makes the nightly list, and how good it is on a later date than it was trained on"
     + (held && left ? `: ${plural(Number(held), "customer")}${when ? ` as of ${day(when)}` : ""}, of whom ${whole(Number(left))} left.` : ".");
-  const strongest = Object.entries(m.importance).filter(([, share]) => share > 0).slice(0, 3);
+  const strongest = Object.entries(nightly.importance).filter(([, share]) => share > 0).slice(0, 3);
   $("facts").replaceChildren(
     fact("Version", m.model_version, `registered ${moment(m.last_updated)}`),
     fact("Serving since", moment(m.serving_since)),
-    fact("Kind of model", m.model_type),
-    fact("Threshold", round(m.threshold), "from here on a contact is expected to pay"),
-    fact("Trained on", plural(m.trained_on_customers, "customer"), `${plural(m.trained_on_rows, "row")}, ${round(m.churn_rate)} of them left`),
+    fact("Kind of model", nightly.model_type, `on ${plural(nightly.features.length, "feature")}; the form above uses ${m.features.length}`),
+    fact("Threshold", round(nightly.threshold), "from here on a contact is expected to pay"),
+    fact("Trained on", plural(nightly.trained_on_customers, "customer"), `${plural(nightly.trained_on_rows, "row")}, ${round(nightly.churn_rate)} of them left`),
     fact("Leans most on", strongest.map(([name]) => title(name).toLowerCase()).join(", ") || "–"));
   $("tiles").replaceChildren(...METRICS.map(([name, label, help]) => {
     const value = metrics.body[name];
@@ -320,7 +322,7 @@ async function watch() {
     else if (health.registry_reachable === false) [text, kind] = [`Version ${health.model_version}; registry away`, "warn"];
     else if (health.last_error) [text, kind] = [`Version ${health.model_version}; a newer one was not taken`, "warn"];
     else [text, kind] = [`Healthy, version ${health.model_version}`, "good"];
-    $("health").title = health.last_error ?? "";
+    $("health").title = health.last_error ?? health.model_note ?? "";
     const now = JSON.stringify([health.model_version, health.model_since, health.scores_as_of, health.customers_scored, health.scores_reachable]);
     if (now !== seen || !state.features.length) await refresh(health.model_loaded);
     seen = now;

@@ -1,7 +1,10 @@
 """The registry adapter on a real MLflow store: stages, aliases, signature, and never two models in production."""
 
+import json
+import shutil
 import socket
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,24 +13,30 @@ import pytest
 
 from churn.core.model import ChurnModel
 from churn.core.training import train
-from churn.errors import BadInput, Unavailable
-from churn.io.registry import Candidate, Registry
+from churn.errors import BadInput, ContractViolation, Unavailable
+from churn.io.registry import CORE, FULL, Candidate, Models, ModelVersion, Registry
 from churn.settings import Settings
+from tests.early_version import register_early
 
 
 @pytest.fixture(scope="module")
-def model() -> ChurnModel:
+def models() -> Models:
+    """Of the columns a and b, and of these and c."""
     rng = np.random.default_rng(0)
     x = pd.DataFrame(rng.normal(size=(300, 3)), columns=["a", "b", "c"])
-    return train(x, (rng.random(300) < 0.3).astype(int))
+    churned = (rng.random(300) < 1 / (1 + np.exp(1 - x["c"]))).astype(int)
+    return Models(core=train(x[["a", "b"]], churned, trials=0), full=train(x, churned, trials=0))
 
 
-def candidate(model: ChurnModel, folder: Path, identity: str = "one") -> Candidate:
+ROWS = pd.DataFrame({"a": [0.5, -1.0], "b": [0.0, 1.0], "c": [2.0, -2.0]})
+
+
+def candidate(models: Models, folder: Path, identity: str = "one") -> Candidate:
     folder.mkdir(exist_ok=True)
     (folder / "note.txt").write_text("attached")
     example = pd.DataFrame({"a": [1.0, 2.0], "b": [0.0, 1.0], "c": [3.0, 4.0]})
     return Candidate(
-        model,
+        {CORE: models.core, FULL: models.full},
         "a training",
         "what it is",
         identity,
@@ -40,18 +49,18 @@ def candidate(model: ChurnModel, folder: Path, identity: str = "one") -> Candida
 
 
 def test_a_version_is_registered_with_everything_and_moves_through_the_stages(
-    model: ChurnModel, settings: Settings, tmp_path: Path
+    models: Models, settings: Settings, tmp_path: Path
 ) -> None:
     registry = Registry(settings)
     assert registry.production() is None
     assert registry.staging() is None
 
-    first = registry.register(candidate(model, tmp_path / "files"))
+    first = registry.register(candidate(models, tmp_path / "files"))
     assert (first.version, first.stage, first.tags["as_of"]) == ("1", "None", "2026-01-01")
     assert registry.metrics(first) == {"roc_auc": 0.7}  # what is not a number is not logged
     registry.promote(first, "the first")
 
-    second = registry.register(candidate(model, tmp_path / "files", "two"))
+    second = registry.register(candidate(models, tmp_path / "files", "two"))
     registry.stage(second, "waits")
     assert (registry.production(), registry.staging()) == (registry.version("1"), registry.version("2"))
 
@@ -67,53 +76,132 @@ def test_a_version_is_registered_with_everything_and_moves_through_the_stages(
 
 
 def test_mlflow_itself_loads_the_production_model_and_the_champion(
-    model: ChurnModel, settings: Settings, tmp_path: Path
+    models: Models, settings: Settings, tmp_path: Path
 ) -> None:
     registry = Registry(settings)
-    version = registry.register(candidate(model, tmp_path / "files"))
-    registry.promote(version, "the first")
+    registry.promote(registry.register(candidate(models, tmp_path / "files")), "the first")
     import mlflow
 
-    rows = pd.DataFrame({"a": [0.5, -1.0], "b": [0.0, 1.0], "c": [2.0, 2.0]})
     for uri in ("models:/churn/Production", "models:/churn@champion"):
         loaded = mlflow.pyfunc.load_model(uri)
-        assert loaded.metadata.signature.inputs.input_names() == ["a", "b", "c"]
+        signature = loaded.metadata.signature
+        assert {i.name: (i.type.name, i.required) for i in signature.inputs} == {
+            "a": ("double", True),
+            "b": ("double", True),
+            "c": ("double", False),
+        }
+        assert signature.outputs.input_names() == ["churn_probability", "churn_prediction", "model"]
         assert loaded.metadata.saved_input_example_info is not None
-        found = loaded.predict(rows)
-        assert np.array_equal(found["churn_probability"], model.predict_proba(rows))
-        assert found["churn_prediction"].tolist() == model.decide(model.predict_proba(rows)).tolist()
+        found = loaded.predict(ROWS)
+        assert np.array_equal(found["churn_probability"], models.full.predict_proba(ROWS))
+        assert found["churn_prediction"].tolist() == models.full.decide(models.full.predict_proba(ROWS)).tolist()
+        assert found["model"].tolist() == ["full", "full"]
 
 
-def test_no_pickle_is_stored_anywhere(model: ChurnModel, settings: Settings, tmp_path: Path) -> None:
-    Registry(settings).register(candidate(model, tmp_path / "files"))
-    stored = {p.name for p in settings.artifact_root.rglob("*") if p.is_file()}
-    assert {"model.ubj", "model.json", "manifest.json", "note.txt"} <= stored
-    assert not {n for n in stored if n.endswith((".pkl", ".pickle", ".joblib"))}
-
-
-def test_a_download_is_the_saved_model_in_a_private_folder(
-    model: ChurnModel, settings: Settings, tmp_path: Path
+@pytest.mark.parametrize("missing", [float("nan"), float("inf"), None])
+def test_mlflow_answers_a_row_without_every_number_by_the_core_model(
+    models: Models, settings: Settings, tmp_path: Path, missing: float | None
 ) -> None:
     registry = Registry(settings)
-    version = registry.register(candidate(model, tmp_path / "files"))
+    registry.promote(registry.register(candidate(models, tmp_path / "files")), "the first")
+    import mlflow
+
+    loaded = mlflow.pyfunc.load_model("models:/churn/Production")
+    core, full = models.core.predict_proba(ROWS), models.full.predict_proba(ROWS)
+    assert (core != full).all()
+    without = loaded.predict(ROWS[["a", "b"]])
+    assert (without["churn_probability"].tolist(), set(without["model"])) == (core.tolist(), {"core"})
+    partly = ROWS.assign(c=pd.Series([missing, -2.0], dtype=float)).set_index(pd.Index([7, 3]))
+    mixed = loaded.predict(partly)
+    assert mixed["churn_probability"].tolist() == [core[0], full[1]]
+    assert mixed["model"].to_dict() == {7: "core", 3: "full"}
+    assert loaded.predict(ROWS.assign(c=np.nan))["churn_probability"].tolist() == core.tolist()
+    with pytest.raises(mlflow.MlflowException, match="missing inputs"):
+        loaded.predict(ROWS[["a", "c"]])
+
+
+def test_no_pickle_is_stored_anywhere(models: Models, settings: Settings, tmp_path: Path) -> None:
+    Registry(settings).register(candidate(models, tmp_path / "files"))
+    stored = [p for p in settings.artifact_root.rglob("*") if p.is_file()]
+    assert {p.parent.name for p in stored if p.name == "manifest.json"} == {"core", "full"}
+    assert "note.txt" in {p.name for p in stored}
+    assert not {p.name for p in stored if p.suffix in (".pkl", ".pickle", ".joblib")}
+
+
+def test_a_download_is_the_saved_models_in_a_private_folder(models: Models, settings: Settings, tmp_path: Path) -> None:
+    registry = Registry(settings)
+    version = registry.register(candidate(models, tmp_path / "files"))
     folder = tmp_path / "private"
-    fetched = ChurnModel.load(registry.download(version, folder))
-    assert fetched.card == model.card == registry.load(version).card
+    fetched = {name: ChurnModel.load(path) for name, path in registry.download(version, folder).items()}
+    loaded = registry.load(version)
+    assert fetched[CORE].card == models.core.card == loaded.core.card
+    assert fetched[FULL].card == models.full.card == loaded.full.card
     assert folder.stat().st_mode & 0o777 == 0o700
 
 
-def test_the_same_training_is_found_again_and_an_unfinished_attempt_is_cleared(
-    model: ChurnModel, settings: Settings, tmp_path: Path
+def saved(settings: Settings, version: ModelVersion, name: str) -> Path:
+    """The folder of one of the version's models in the artifact store."""
+    (folder,) = (p.parent for p in settings.artifact_root.rglob(f"{name}/manifest.json"))
+    assert version.version == "1"
+    return folder
+
+
+@pytest.mark.parametrize("name", [CORE, FULL])
+def test_a_version_that_lost_or_changed_a_file_is_not_loaded(
+    models: Models, settings: Settings, tmp_path: Path, name: str
 ) -> None:
     registry = Registry(settings)
-    other = registry.register(candidate(model, tmp_path / "files", "zero"))
+    version = registry.register(candidate(models, tmp_path / "files"))
+    folder = saved(settings, version, name)
+    changed = folder / next(iter(json.loads((folder / "manifest.json").read_text())["sha256"]))
+    changed.write_bytes(changed.read_bytes()[:-1] + b"!")
+    with pytest.raises(ContractViolation, match="manifest says"):
+        registry.load(version)
+    shutil.rmtree(folder)
+    with pytest.raises(ContractViolation, match=r"holds no manifest\.json"):
+        registry.load(version)
+
+
+def test_a_version_from_before_there_were_two_models_answers_with_its_one(
+    models: Models, settings: Settings, tmp_path: Path
+) -> None:
+    registry = Registry(settings)
+    registry.register(candidate(models, tmp_path / "files"))
+    early = registry.load(register_early(settings, models.core, tmp_path / "early"))
+    assert early.full is early.core
+    assert early.core.card == models.core.card
+    assert early.best_for(["a", "b", "c"]) == (CORE, early.core)
+
+
+def test_the_full_model_is_for_tables_with_all_of_its_columns(models: Models) -> None:
+    assert models.best_for(["c", "b", "a", "x"]) == (FULL, models.full)
+    assert models.best_for(["a", "b"]) == (CORE, models.core)
+    assert models.complete(ROWS).tolist() == [True, True]
+    assert models.complete(ROWS.assign(c=[None, 1])).tolist() == [False, True]
+    assert models.complete(ROWS[["a", "b"]]).tolist() == [False, False]
+    assert Models(models.core, models.core).complete(ROWS).tolist() == [False, False]
+
+
+def test_models_that_do_not_belong_together_are_no_candidate(models: Models, tmp_path: Path) -> None:
+    good = candidate(models, tmp_path / "files")
+    with pytest.raises(BadInput, match=r"this one has \['core'\]"):
+        replace(good, models={CORE: models.core})
+    with pytest.raises(BadInput, match=r"does not take \['c'\]"):
+        replace(good, models={CORE: models.full, FULL: models.core})
+
+
+def test_the_same_training_is_found_again_and_an_unfinished_attempt_is_cleared(
+    models: Models, settings: Settings, tmp_path: Path
+) -> None:
+    registry = Registry(settings)
+    other = registry.register(candidate(models, tmp_path / "files", "zero"))
     assert registry.find("one") is None
     import mlflow
 
     # What a killed attempt leaves: a run with the same identity and no version.
     with mlflow.start_run(tags={"churn.identity": "one"}) as unfinished:
         pass
-    version = registry.register(candidate(model, tmp_path / "files"))
+    version = registry.register(candidate(models, tmp_path / "files"))
     assert registry.find("one") == version
     assert registry.find("two") is None
     runs = mlflow.MlflowClient().search_runs(["1"], run_view_type=mlflow.entities.ViewType.ACTIVE_ONLY)
@@ -121,11 +209,9 @@ def test_the_same_training_is_found_again_and_an_unfinished_attempt_is_cleared(
     assert unfinished.info.run_id != version.run_id
 
 
-def test_the_stage_warnings_of_mlflow_do_not_reach_the_user(
-    model: ChurnModel, settings: Settings, tmp_path: Path
-) -> None:
+def test_the_stage_warnings_of_mlflow_do_not_reach_the_user(models: Models, settings: Settings, tmp_path: Path) -> None:
     registry = Registry(settings)
-    version = registry.register(candidate(model, tmp_path / "files"))
+    version = registry.register(candidate(models, tmp_path / "files"))
     with warnings.catch_warnings():
         warnings.simplefilter("error", FutureWarning)
         registry.promote(version, "the first")

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
@@ -15,10 +15,9 @@ import pandas as pd
 import pytest
 import uvicorn
 
-from churn.core.features import CORE_FEATURES
-from churn.core.model import ChurnModel
+from churn.core.features import CORE_FEATURES, FEATURES, Feature
 from churn.core.training import train
-from churn.io.registry import Candidate, ModelVersion, Registry
+from churn.io.registry import CORE, FULL, Candidate, Models, ModelVersion, Registry
 from churn.io.scorebook import ScoreBook
 from churn.settings import Settings
 from serving.app import create_app
@@ -34,20 +33,29 @@ CUSTOMER: dict[str, Any] = {
 """The reference write-up's example, as written."""
 
 
-def random_customers(rows: int, seed: int) -> pd.DataFrame:
+FULL_CUSTOMER: dict[str, Any] = {f.name: f.example for f in FEATURES}
+"""With every feature."""
+
+EXTENDED = [f.name for f in FEATURES if f.name not in NAMES]
+
+
+def random_customers(rows: int, seed: int, features: Sequence[Feature] = CORE_FEATURES) -> pd.DataFrame:
     random = np.random.default_rng(seed)
-    whole = [random.integers(0, 2 if f.kind == "flag" else 200, rows) for f in CORE_FEATURES if f.whole]
-    columns = iter(whole)
-    return pd.DataFrame(
-        {f.name: next(columns) if f.whole else random.gamma(2, f.example, rows) for f in CORE_FEATURES}
-    ).astype(float)
+
+    def column(f: Feature) -> Any:
+        drawn = random.integers(0, 200, rows) if f.whole else random.gamma(2, f.example or 1, rows)
+        return drawn % 2 if f.kind == "flag" else drawn.clip(f.minimum, f.maximum)
+
+    return pd.DataFrame({f.name: column(f) for f in features}).astype(float)
 
 
-def trained(seed: int) -> ChurnModel:
-    features = random_customers(400, seed)
+def trained(seed: int) -> Models:
+    """The outcome depends on a core feature and on an extended one, so that the two models differ."""
+    features = random_customers(400, seed, FEATURES)
     risk = features["time_since_last_activity"] / 4 - features["is_paid_user"] * 1.5 + seed / 10
+    risk += (features[EXTENDED[0]] - 100) / 50
     churned = (np.random.default_rng(seed).random(400) < 1 / (1 + np.exp(-risk))).astype(int)
-    return train(features, churned, seed=seed)
+    return Models(train(features[NAMES], churned, seed=seed, trials=0), train(features, churned, seed=seed, trials=0))
 
 
 @dataclass(frozen=True)
@@ -65,28 +73,30 @@ class Platform:
     def book(self) -> ScoreBook:
         return ScoreBook(self.settings.score_database)
 
-    def register(self, model: ChurnModel, **metrics: float) -> ModelVersion:
+    def register(self, models: Models, **metrics: float) -> ModelVersion:
         attachments = self.folder / "attachments"
         attachments.mkdir(exist_ok=True)
         (attachments / "note.txt").write_text("figures go here")
         return self.registry.register(
             Candidate(
-                model=model,
+                models={CORE: models.core, FULL: models.full},
                 name="a training",
                 description="what it is",
-                identity=f"{model.card.seed}-{time.monotonic_ns()}",
-                parameters={"seed": model.card.seed},
-                metrics={**model.card.cross_validation, **metrics},
+                identity=f"{models.full.card.seed}-{time.monotonic_ns()}",
+                parameters={"seed": models.full.card.seed},
+                metrics={
+                    **models.full.card.cross_validation,
+                    **{f"core_{name}": value for name, value in models.core.card.cross_validation.items()},
+                    **metrics,
+                },
                 tags={"as_of": "2018-11-19"},
                 attachments=attachments,
-                input_example=random_customers(3, 0)[list(model.features)]
-                if list(model.features) == NAMES
-                else pd.DataFrame([[1.0] * len(model.features)], columns=list(model.features)),
+                input_example=pd.DataFrame([[1.0] * len(models.full.features)], columns=list(models.full.features)),
             )
         )
 
-    def promote(self, model: ChurnModel, **metrics: float) -> ModelVersion:
-        version = self.register(model, **metrics)
+    def promote(self, models: Models, **metrics: float) -> ModelVersion:
+        version = self.register(models, **metrics)
         self.registry.promote(version, "a test")
         return version
 
@@ -102,12 +112,12 @@ def platform_in(folder: Path, **settings: Any) -> Platform:
 
 
 @pytest.fixture(scope="session")
-def first_model() -> ChurnModel:
+def first_models() -> Models:
     return trained(seed=1)
 
 
 @pytest.fixture(scope="session")
-def second_model() -> ChurnModel:
+def second_models() -> Models:
     return trained(seed=2)
 
 
@@ -124,10 +134,10 @@ def scored(tmp_path: Path, served: Platform) -> Platform:
 
 
 @pytest.fixture(scope="session")
-def served(tmp_path_factory: pytest.TempPathFactory, first_model: ChurnModel) -> Platform:
+def served(tmp_path_factory: pytest.TempPathFactory, first_models: Models) -> Platform:
     """One platform with a model in production, for tests that change nothing."""
     platform = platform_in(tmp_path_factory.mktemp("served"))
-    platform.promote(first_model)
+    platform.promote(first_models)
     return platform
 
 

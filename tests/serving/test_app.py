@@ -11,7 +11,7 @@ import time
 import httpx
 import pytest
 
-from churn.core.features import CORE_FEATURES
+from churn.core.features import FEATURES
 from churn.settings import Settings
 from serving import log
 from tests.serving.conftest import CUSTOMER, NAMES, Platform, running
@@ -39,7 +39,8 @@ def test_the_schema_describes_a_customer_from_the_feature_list(client: httpx.Cli
     body = spec["paths"]["/api/churn/predict"]["post"]["requestBody"]["content"]["application/json"]
     assert body["example"] == CUSTOMER
     assert body["schema"]["required"] == NAMES
-    for feature in CORE_FEATURES:
+    assert list(body["schema"]["properties"]) == [f.name for f in FEATURES]
+    for feature in FEATURES:
         told = body["schema"]["properties"][feature.name]
         assert (told["minimum"], told["maximum"]) == (feature.minimum, feature.maximum)
         assert feature.meaning in told["description"]

@@ -9,8 +9,9 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from churn.core.model import ChurnModel
-from tests.serving.conftest import Platform, running
+from churn.core.features import FEATURES
+from churn.io.registry import Models
+from tests.serving.conftest import NAMES, Platform, running
 
 pytestmark = pytest.mark.slow
 
@@ -41,7 +42,7 @@ def page(browser: Browser) -> Iterator[Page]:
     assert not outside
 
 
-def test_a_customer_is_scored_from_the_form(page: Page, client: httpx.Client, first_model: ChurnModel) -> None:
+def test_a_customer_is_scored_from_the_form(page: Page, client: httpx.Client, first_models: Models) -> None:
     page.goto(str(client.base_url))
     page.fill("#time_since_last_activity", "7,5")
     page.fill("#total_sessions", "20")
@@ -49,7 +50,10 @@ def test_a_customer_is_scored_from_the_form(page: Page, client: httpx.Client, fi
     page.click("#submit")
     expect(page.locator("#probability")).to_contain_text("%")
     expect(page.locator("#verdict")).to_contain_text("contact")
-    expect(page.locator("#gauge-threshold")).to_have_text(f"threshold {first_model.threshold * 100:.3g} %")
+    expect(page.locator("#gauge-threshold")).to_have_text(f"threshold {first_models.core.threshold * 100:.3g} %")
+    expect(page.locator("#result-model")).to_have_text("Scored by the core model of version 1.")
+    expect(page.locator("#facts")).to_contain_text(f"on {len(FEATURES)} features; the form above uses {len(NAMES)}")
+    assert page.locator(".field").count() == len(NAMES)
     expect(page.locator("#health-text")).to_have_text("Healthy, version 1")
     assert page.locator(".tile").count() == 6
 
@@ -78,7 +82,7 @@ def test_it_fits_a_phone(browser: Browser, client: httpx.Client, scheme: str) ->
 
 
 def test_without_model_or_scores_it_says_so_and_catches_up(
-    page: Page, platform: Platform, first_model: ChurnModel
+    page: Page, platform: Platform, first_models: Models
 ) -> None:
     with running(platform.settings) as client:
         page.goto(str(client.base_url))
@@ -87,7 +91,7 @@ def test_without_model_or_scores_it_says_so_and_catches_up(
         expect(page.locator("#list-notice")).to_contain_text("No scores yet")
         page.click("#submit")
         expect(page.locator("#result-error")).to_contain_text("no model yet")
-        platform.promote(first_model)
+        platform.promote(first_models)
         platform.publish(datetime.now(UTC).date(), [0.2, 0.8])
         expect(page.locator("#health-text")).to_have_text("Healthy, version 1", timeout=15_000)
         expect(page.locator("#rows tr")).to_have_count(2, timeout=15_000)

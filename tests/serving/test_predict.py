@@ -5,25 +5,45 @@ import time
 from typing import Any
 
 import httpx
+import pandas as pd
 import pytest
 
-from churn.core.model import ChurnModel
-from tests.serving.conftest import CUSTOMER, NAMES, random_customers
+from churn.core.features import FEATURES
+from churn.io.registry import Models
+from tests.serving.conftest import CUSTOMER, EXTENDED, FULL_CUSTOMER, NAMES, random_customers
 
 PREDICT, BATCH = "/api/churn/predict", "/api/churn/batch_predict"
 
 
-def test_the_write_ups_example_gives_the_exact_body(client: httpx.Client, first_model: ChurnModel) -> None:
+def test_the_write_ups_example_gives_the_exact_body(client: httpx.Client, first_models: Models) -> None:
     answer = client.post(PREDICT, json=CUSTOMER)
     assert answer.status_code == 200
     body = answer.json()
     assert list(body) == ["churn_prediction", "churn_probability", "no_churn_probability"]
-    import pandas as pd
-
-    assert body["churn_probability"] == first_model.predict_proba(pd.DataFrame([CUSTOMER]))[0]
+    assert body["churn_probability"] == first_models.core.predict_proba(pd.DataFrame([CUSTOMER]))[0]
     assert body["churn_probability"] + body["no_churn_probability"] == pytest.approx(1)
-    assert body["churn_prediction"] == int(body["churn_probability"] >= first_model.threshold)
-    assert answer.headers["x-model-version"] == "1"
+    assert body["churn_prediction"] == int(body["churn_probability"] >= first_models.core.threshold)
+    assert (answer.headers["x-model-version"], answer.headers["x-model"]) == ("1", "core")
+
+
+def test_a_customer_with_every_feature_is_answered_by_the_full_model(
+    client: httpx.Client, first_models: Models
+) -> None:
+    answer = client.post(PREDICT, json=dict(reversed(FULL_CUSTOMER.items())))
+    body = answer.json()
+    assert list(body) == ["churn_prediction", "churn_probability", "no_churn_probability"]
+    assert body["churn_probability"] == first_models.full.predict_proba(pd.DataFrame([FULL_CUSTOMER]))[0]
+    assert body["churn_prediction"] == int(body["churn_probability"] >= first_models.full.threshold)
+    assert (answer.headers["x-model-version"], answer.headers["x-model"]) == ("1", "full")
+
+
+@pytest.mark.parametrize("left_out", [EXTENDED[:1], EXTENDED[-1:], EXTENDED[1:]])
+def test_a_feature_that_did_not_come_is_not_made_up(client: httpx.Client, left_out: list[str]) -> None:
+    some = {name: value for name, value in FULL_CUSTOMER.items() if name not in left_out}
+    core = {name: FULL_CUSTOMER[name] for name in NAMES}
+    answer = client.post(PREDICT, json=some)
+    assert answer.headers["x-model"] == "core"
+    assert answer.json() == client.post(PREDICT, json=core).json() != client.post(PREDICT, json=FULL_CUSTOMER).json()
 
 
 def test_the_write_ups_curl_body_with_whole_numbers_for_durations_works(client: httpx.Client) -> None:
@@ -45,7 +65,24 @@ def test_a_batch_answers_each_customer_as_if_it_were_alone(client: httpx.Client)
     alone = [{"index": i, **client.post(PREDICT, json=c).json()} for i, c in enumerate(customers)]
     assert answer.json()["predictions"] == alone
     assert next(iter(answer.json()["predictions"][0])) == "index"
-    assert answer.headers["x-model-version"] == "1"
+    assert (answer.headers["x-model-version"], answer.headers["x-model"]) == ("1", "core")
+
+
+@pytest.mark.parametrize("every", [True, False])
+def test_a_batch_of_some_with_every_feature_keeps_the_order_and_the_bits(client: httpx.Client, every: bool) -> None:
+    """Every third row brings only some of the extended features, every fifth only the core ones."""
+    customers = random_customers(60, seed=11, features=FEATURES).to_dict("records")
+    if not every:
+        for i, customer in enumerate(customers):
+            for name in EXTENDED if i % 5 == 0 else EXTENDED[3:] if i % 3 == 0 else ():
+                del customer[name]
+    answer = client.post(BATCH, json=customers)
+    alone = [client.post(PREDICT, json=c) for c in customers]
+    assert answer.json()["predictions"] == [{"index": i, **a.json()} for i, a in enumerate(alone)]
+    assert [a.headers["x-model"] for a in alone] == [
+        "full" if every or (i % 5 and i % 3) else "core" for i in range(60)
+    ]
+    assert answer.headers["x-model"] == ("full" if every else "mixed")
 
 
 def test_the_order_of_names_does_not_matter(client: httpx.Client) -> None:

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from serving.customers import MAX_ROWS
-from tests.serving.conftest import CUSTOMER, NAMES
+from tests.serving.conftest import CUSTOMER, EXTENDED, FULL_CUSTOMER, NAMES
 from tests.serving.test_predict import BATCH, PREDICT
 
 JSON = {"Content-Type": "application/json"}
@@ -63,6 +63,17 @@ def test_every_feature_keeps_its_range(client: httpx.Client, name: str, value: s
     assert only_problem(client.post(PREDICT, content=raw(value, name), headers=JSON))["field"] == name
 
 
+@pytest.mark.parametrize("value", ['"3"', "null", "NaN", "-1", "1e12", "[]"])
+@pytest.mark.parametrize("others", [FULL_CUSTOMER, CUSTOMER], ids=["every", "some"])
+@pytest.mark.parametrize("path", [PREDICT, BATCH])
+def test_an_extended_feature_keeps_its_rules_whether_or_not_all_came(
+    client: httpx.Client, path: str, others: dict[str, Any], value: str
+) -> None:
+    text = json.dumps(others | {EXTENDED[0]: "@"}).replace('"@"', value)
+    problem = only_problem(client.post(path, content=text if path == PREDICT else f"[{text}]", headers=JSON))
+    assert problem["field"] == EXTENDED[0]
+
+
 @pytest.mark.parametrize("value", ["10.0", "1e1", "0", "-0.0"])
 def test_a_whole_number_may_be_written_as_a_float(client: httpx.Client, value: str) -> None:
     assert client.post(PREDICT, content=raw(value), headers=JSON).status_code == 200
@@ -77,6 +88,12 @@ def test_a_huge_integer_is_out_of_range_and_not_repeated(client: httpx.Client) -
 @pytest.mark.parametrize("name", NAMES)
 def test_each_core_feature_is_required(client: httpx.Client, name: str) -> None:
     problem = only_problem(client.post(PREDICT, json={k: v for k, v in CUSTOMER.items() if k != name}))
+    assert (problem["field"], problem["found"]) == (name, "nothing")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_core_feature_is_required_beside_every_other_too(client: httpx.Client, name: str) -> None:
+    problem = only_problem(client.post(PREDICT, json={k: v for k, v in FULL_CUSTOMER.items() if k != name}))
     assert (problem["field"], problem["found"]) == (name, "nothing")
 
 

@@ -31,7 +31,7 @@ WEEK = timedelta(days=7)
 def events(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Events of a generated log, ingested once."""
     home = tmp_path_factory.mktemp("events")
-    simulate(home / "log", customers=400, days=80, seed=5, start=AS_OF - timedelta(days=80))
+    simulate(home / "log", customers=800, days=80, seed=5, start=AS_OF - timedelta(days=80))
     ingest(Settings(home=home, _env_file=None), [home / "log"])  # type: ignore[call-arg]
     yield home / "events"
 

@@ -1,0 +1,68 @@
+"""Weighs members' out-of-fold log-odds into one calibrated probability.
+
+An affine map of log-odds, so that what each feature adds stays a sum: Platt, Probabilistic Outputs for Support Vector
+Machines (1999), with one slope per member (stacking: Wolpert 1992; non-negative weights: Breiman 1996).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+from scipy.special import expit, log_expit
+
+from churn.core.curves import Floats
+
+
+def log_loss(churned: NDArray[np.int64], log_odds: Floats) -> float:
+    """Mean negative log-likelihood, exact however extreme the log-odds: one confident mistake is not forgiven."""
+    signed = np.where(churned == 1, log_odds, -log_odds)
+    return float(-np.mean(log_expit(signed)))
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """log-odds = intercept + sum of weight · member's log-odds."""
+
+    intercept: float
+    weights: tuple[float, ...]
+
+    def log_odds(self, members: Sequence[Floats]) -> Floats:
+        """(n,) from each member's (n,)."""
+        total = np.full(len(members[0]), self.intercept)
+        for weight, member in zip(self.weights, members, strict=True):
+            total += weight * member
+        return total
+
+
+def fit_calibration(members: Sequence[Floats], churned: NDArray[np.int64]) -> Calibration:
+    """Maximum likelihood with non-negative weights; ``members`` hold out-of-fold log-odds (n,).
+
+    Labels are softened as Platt does, (N+ + 1)/(N+ + 2) and 1/(N- + 2): separable data get finite weights.
+    """
+    z = np.stack(members, axis=1)
+    positive = int(churned.sum())
+    target = np.where(churned == 1, (positive + 1) / (positive + 2), 1 / (len(churned) - positive + 2))
+    design = np.concatenate([np.ones((len(z), 1)), z], axis=1)
+
+    def loss(theta: Floats) -> tuple[float, Floats]:
+        at = design @ theta
+        value = -np.mean(target * log_expit(at) + (1 - target) * log_expit(-at))
+        return float(value), design.T @ (expit(at) - target) / len(z)
+
+    start = np.array([0.0, *[1 / len(members)] * len(members)])
+    bounds = [(None, None), *[(0.0, None)] * len(members)]
+    found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds).x
+    return Calibration(float(found[0]), tuple(map(float, found[1:])))
+
+
+def cross_fitted(members: Sequence[Floats], churned: NDArray[np.int64], held: Sequence[NDArray[np.int64]]) -> Floats:
+    """Calibrated log-odds (n,), each fold's by a calibration of the other folds."""
+    log_odds = np.empty(len(churned))
+    for rows in held:
+        others = np.ones(len(churned), np.bool_)
+        others[rows] = False
+        calibration = fit_calibration([m[others] for m in members], churned[others])
+        log_odds[rows] = calibration.log_odds([m[rows] for m in members])
+    return log_odds

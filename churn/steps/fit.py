@@ -1,0 +1,89 @@
+"""Fit: both models of a version on a panel, their measure on the hold-out, and the canaries. Nothing is stored."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from churn.core.assessment import Assessment, assess, segments_of
+from churn.core.baselines import fit_baselines
+from churn.core.canaries import Canary, leaky_columns, shuffled_labels
+from churn.core.evaluation import Economics
+from churn.core.features import CORE_FEATURES, FEATURE_NAMES
+from churn.core.model import ChurnModel
+from churn.core.training import train
+from churn.errors import ContractViolation
+from churn.io.versions import CORE, FULL
+from churn.settings import Settings
+
+SEED = 42
+COLUMNS: Mapping[str, list[str]] = {CORE: [f.name for f in CORE_FEATURES], FULL: list(FEATURE_NAMES)}
+"""What each model of a version takes."""
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What a panel gives. Mappings are by model: core and full."""
+
+    models: Mapping[str, ChurnModel]
+    assessments: Mapping[str, Assessment]
+    """On the hold-out, next to the baselines on the same columns."""
+    probability: Mapping[str, NDArray[np.float64]]
+    """Of the hold-out's rows, in their order."""
+    baselines: Mapping[str, Mapping[str, NDArray[np.float64]]]
+    canaries: tuple[Canary, ...]
+
+
+def economics(settings: Settings) -> Economics:
+    """The business figures of the settings."""
+    return Economics(settings.contact_cost, settings.retained_value, settings.contact_success)
+
+
+def split(panel: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The training rows, and the hold-out: the rows of the latest cut-off."""
+    latest = panel["as_of"] == panel["as_of"].max()
+    return panel[~latest], panel[latest]
+
+
+def fit_panel(panel: pd.DataFrame, settings: Settings, *, progress: Callable[[str], None] = lambda _: None) -> Fitted:
+    """Fit on all but the latest cut-off of ``panel`` and measure there.
+
+    ``panel`` has ``as_of``, ``customer_id``, ``churned`` and a column per feature.
+
+    Raises ContractViolation when a canary falls silent: then no figure could be trusted. BadInput as training does.
+    """
+    training, holdout = split(panel)
+    columns = COLUMNS[FULL]
+    leakage = leaky_columns(
+        training[columns], training["churned"], holdout[columns], holdout["churned"],
+        implausible_auc=settings.leakage_auc,
+    )  # fmt: skip
+    _refuse(leakage, "If they rightly say so much, raise CHURN_LEAKAGE_AUC; if not, mend what builds them")
+    shuffled = shuffled_labels(training[columns], training["churned"], training["customer_id"], seed=SEED)
+    _refuse(shuffled, "Something gives away the outcome that is no feature: look for customers on both sides of a fold")
+    models, assessments, probability, baselines = {}, {}, {}, {}
+    for name, taken in COLUMNS.items():
+        progress(f"fitting the {name} model: {len(taken)} features, {len(training):,} rows")
+        models[name] = train(
+            training[taken], training["churned"], training["customer_id"], seed=SEED, economics=economics(settings),
+            trials=settings.search_trials, progress=_about(name, progress),
+        )  # fmt: skip
+        probability[name] = models[name].predict_proba(holdout)
+        baselines[name] = fit_baselines(training[taken], training["churned"]).predict(holdout)
+        assessments[name] = assess(
+            holdout["churned"], probability[name], holdout["customer_id"],
+            threshold=models[name].threshold, economics=economics(settings),
+            baselines=baselines[name], segments=segments_of(holdout),
+        )  # fmt: skip
+    return Fitted(models, assessments, probability, baselines, (leakage, shuffled))
+
+
+def _about(name: str, progress: Callable[[str], None]) -> Callable[[str], None]:
+    return lambda said: progress(f"{name}: {said}")
+
+
+def _refuse(canary: Canary, advice: str) -> None:
+    if not canary.passed:
+        raise ContractViolation(f"canary “{canary.name}”: {canary.message}. {advice}")

@@ -1,0 +1,63 @@
+"""The rules of a feature's values: for one value, for many rows at once, and in words."""
+
+from collections.abc import Sequence
+from itertools import chain
+from operator import itemgetter
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from churn.core.features import Feature
+
+
+class Rules:
+    """The rules of some features, for many rows at once."""
+
+    def __init__(self, features: Sequence[Feature]) -> None:
+        self._features = features
+        self._values_of = itemgetter(*(f.name for f in features))
+        self._low = np.array([f.minimum for f in features])
+        self._high = np.array([f.maximum for f in features])
+        self._fractions = np.array([not f.whole for f in features])
+
+    def table(self, rows: Sequence[Any]) -> NDArray[np.float64] | None:
+        """The features of the rows (n, k); None where a name is missing, or a type or a value is wrong."""
+        try:
+            values = [self._values_of(row) for row in rows]
+            kinds = set(map(type, chain.from_iterable(values)))
+            if not kinds <= {int, float} and not all(map(self._right_kinds, values)):
+                return None
+            table = np.array(values, dtype=np.float64).reshape(len(rows), len(self._features))
+        except (KeyError, TypeError, OverflowError):  # a row is no object, or an integer is beyond a double
+            return None
+        with np.errstate(invalid="ignore"):  # infinity has no fraction; it is out of range anyway
+            return table if _allowed(table, self._low, self._high, self._fractions).all() else None
+
+    def _right_kinds(self, values: tuple[Any, ...]) -> bool:
+        return all(map(_is_number, self._features, values))
+
+
+def fits(feature: Feature, value: Any) -> bool:
+    """Whether a JSON value may stand for the feature."""
+    # Python compares and divides integers that no double can hold.
+    return _is_number(feature, value) and bool(_allowed(value, feature.minimum, feature.maximum, not feature.whole))
+
+
+def expected(feature: Feature) -> str:
+    """The rule of a feature's values in words."""
+    if feature.kind == "flag":
+        return "0 or 1 (or false, true)"
+    kind = "a whole number" if feature.whole else "a number"
+    unit = "" if feature.unit == "count" else f" ({feature.unit})"
+    return f"{kind} from {feature.minimum:,.0f} to {feature.maximum:,.0f}{unit}"
+
+
+def _allowed(x: Any, low: Any, high: Any, fractions: Any) -> Any:
+    """The rule of a feature's values, for one number or for a whole table. NaN is outside every range."""
+    return (x >= low) & (x <= high) & ((x % 1 == 0) | fractions)
+
+
+def _is_number(feature: Feature, value: Any) -> bool:
+    """A JSON number; a flag may be true or false as well."""
+    return type(value) in (int, float) or (type(value) is bool and feature.kind == "flag")
