@@ -111,17 +111,58 @@ def score(as_of: AsOf = "", as_json: Json = False) -> None:
     _run(lambda s: step(s, _cut_off(as_of)), as_json)
 
 
-def _run(step: Callable[[Settings], Any], as_json: bool) -> Any:
-    """Run one step with the settings of the environment and print its report."""
+@app.command()
+def evaluate(
+    as_of: Annotated[
+        str, typer.Option(metavar="YYYY-MM-DD", help="Cut-off date, UTC.", show_default="the end of the log")
+    ] = "",
+    protocol: Annotated[Literal["both", "reference", "honest"], typer.Option(help="Which way to measure.")] = "both",
+    oracle: Annotated[bool, typer.Option("--oracle", help="Also compare with a generated log's true hazard.")] = False,
+    truth: Annotated[
+        Path | None, typer.Option(help="`churn simulate`'s truth.parquet; implies --oracle.", show_default="the demo's")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Measure by the reference write-up's protocol and by the honest one, and explain the difference.
+
+    [bold]reference[/]: features at the end of the log, label “ever cancelled”, five shuffled folds, threshold 0.5. For
+    comparison with published tables only: who has cancelled falls silent, so the features know the label.
+
+    [bold]honest[/]: features known before a cut-off, label strictly after it, a later date than any trained on. What
+    decisions rest on.
+
+    [bold]--oracle[/]: how much of what can be known at all the models know; a generated log only.
+
+    Nothing is registered. Example: [bold]churn evaluate --protocol both --oracle[/]
+    """
+    from churn.steps.evaluate import evaluate as step
+    from churn.steps.evaluate import text_of
+
+    known = oracle or truth is not None
+    _run(
+        lambda s: step(s, _cut_off(as_of), protocol=protocol, oracle=known, truth=truth, progress=_say),
+        as_json,
+        lambda report: f"{text_of(report)}\nKept in {report.text_path} and {report.json_path}",
+    )
+
+
+def _run(step: Callable[[Settings], Any], as_json: bool, text: Callable[[Any], str] | None = None) -> Any:
+    """Run one step with the settings of the environment and print its report, as ``text`` has it for people."""
     _quiet_libraries()
     report = _translated(lambda: step(Settings()))
     values = asdict(report)
     if as_json:
         print(json.dumps(values, default=str))
+    elif text is not None:
+        print(text(report))
     else:
         width = max(map(len, values))
         for name, value in values.items():
-            print(f"{name.replace('_', ' '):<{width}}  {_readable(value)}")
+            print(
+                f"{name.replace('_', ' '):<{width}}  {_readable(value)}"
+                if not _is_table(value)
+                else _table(name, value)
+            )
     return report
 
 
@@ -136,6 +177,21 @@ def _translated(call: Callable[[], Any]) -> Any:
     except ChurnError as e:
         print(f"error: {e}", file=sys.stderr)
         raise typer.Exit(75 if isinstance(e, Unavailable) else 1) from e
+
+
+def _is_table(value: Any) -> bool:
+    return isinstance(value, dict) and len(value) > 3
+
+
+def _table(name: str, values: dict[str, Any]) -> str:
+    """A line each; ``x_low`` and ``x_high`` are the interval of ``x``."""
+    rows = {k: v for k, v in values.items() if not (k.endswith(("_low", "_high")) and k.rsplit("_", 1)[0] in values)}
+    lines = [name.replace("_", " ")]
+    for key, value in rows.items():
+        low, high = values.get(f"{key}_low"), values.get(f"{key}_high")
+        interval = f"  ({_readable(low)} to {_readable(high)})" if low is not None and high is not None else ""
+        lines.append(f"  {key.replace('_', ' '):<{max(map(len, rows))}}  {_readable(value)}{interval}")
+    return "\n".join(lines)
 
 
 def _readable(value: Any) -> str:

@@ -51,7 +51,9 @@ _OUTROS: dict[int, tuple[tuple[str, int, int], ...]] = {
 }
 _OPENING_MS = 15_000
 """The first page after the log-in; between SIGN_UP_MS and LEAD_MS."""
-_OPENING_SHARE = 0.8
+_OPENING_SHARE = 0.55
+_RETURNING: tuple[tuple[str, int, int], ...] = (("Home", 2_000, _OUT), ("Login", 5_000, _OUT), ("Home", 6_000, _IN))
+"""Half of those who log out log in again and go on with the same session: (page, milliseconds after, auth)."""
 _SAVED_SHARE, _SAVING_MS = 0.18, 12_000
 _TURNING_MS = 4_000
 """From the Upgrade or Downgrade page to its submission."""
@@ -179,8 +181,8 @@ def _rows(day: Day, seed: int) -> _Rows:
     page, auth, track = (
         np.concatenate([np.broadcast_to(part[k], part[0].shape) for part in parts]).astype(np.int64) for k in (2, 3, 4)
     )
-    # Sessions are shorter than 2^27 ms (37 hours): one integer key sorts by session, then time.
-    order = np.argsort((of << 27) + at, kind="stable")
+    # Sessions are shorter than 2^28 ms (74 hours): one integer key sorts by session, then time.
+    order = np.argsort((of << 28) + at, kind="stable")
     of, at = of[order], at[order]
     size = np.bincount(of, minlength=len(sessions.number))
     change = sessions.change_ms[of]
@@ -210,13 +212,16 @@ def _plays(s: Sessions, seed: int) -> Iterator[_Part]:
 
 
 def _hanging(s: Sessions, rng: np.random.Generator) -> Iterator[_Part]:
-    """Pages anywhere between the first play and the end of the last; some settings are then saved."""
+    """Pages anywhere between the first play and the end of the last, and what follows from some of them."""
     kind, session = np.divmod(np.repeat(np.arange(s.pages.size), s.pages.ravel()), s.pages.shape[1])
     luck: Floats = rng.random((2, len(kind)))
     at = LEAD_MS + (luck[0] * s.span_ms[session]).astype(np.int64)
     yield session, at, np.array([_page(name) for name in HANGING])[kind], _IN, -1
     saved = (kind == HANGING.index("Settings")) & (luck[1] < _SAVED_SHARE)
     yield session[saved], at[saved] + _SAVING_MS, _page("Save Settings"), _IN, -1
+    back = kind == HANGING.index("Logout")
+    for page, ms, auth in _RETURNING:
+        yield session[back], at[back] + ms, _page(page), auth, -1
     opening = np.flatnonzero((s.customer >= 0) & ((rng.random(len(s.plays)) < _OPENING_SHARE) | (s.plays == 0)))
     yield opening, np.full(len(opening), _OPENING_MS), _page("Home"), _IN, -1
 

@@ -58,4 +58,4 @@ _VERBS = ("Carry", "Chasing", "Counting", "Falling For", "Follow", "Holding", "L
 _NOUNS = ("Avenue", "Ashes", "Autumn", "Balconies", "Bridges", "Candles", "Daylight", "Echoes", "Fireflies", "Ghosts",
           "Home", "Letters", "Mirrors", "Monday", "Mountains", "Oceans", "Rain", "Shadows", "Stations", "Summer",
           "Sundays", "Thunder", "Tomorrow", "Trains", "Wires")  # fmt: skip
-SONGS = tuple(f"{a} {b}" for a, b in product(_VERBS, _NOUNS))
+SONGS = tuple(f"{a} {b} {c}" for a, b, c in product(_VERBS, _COLOURS, _NOUNS))

@@ -8,7 +8,7 @@ from churn.core.events import DAY_MS
 from churn.core.simulated_customers import Bools, Floats, Ints, time_of_day
 
 HANGING = ("Home", "Thumbs Up", "Thumbs Down", "Add to Playlist", "Add Friend", "Roll Advert", "Help", "Error",
-           "Settings", "About", "Upgrade", "Downgrade")  # fmt: skip
+           "Settings", "About", "Upgrade", "Downgrade", "Logout")  # fmt: skip
 """Pages that come anywhere in a session; the rows of ``Sessions.pages``."""
 NO_PRELUDE, LOG_IN, SIGN_UP, VISITOR = 0, 1, 2, 3
 """What comes before the customer is logged in; from VISITOR on there is no customer at all."""

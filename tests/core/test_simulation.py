@@ -7,10 +7,21 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from benchmarks.resemblance import (
+    CHURNED,
+    PANEL,
+    compare,
+    default_data,
+    real_panel,
+    seen_throughout,
+    simulated_panel,
+    summary,
+)
 from churn.core.events import DAY_MS
-from churn.core.simulated_customers import WARM_UP_DAYS, everyone
+from churn.core.simulated_customers import everyone
 from churn.core.simulated_events import AUTHS, PAGES, Coded, Log, RawTable
-from churn.core.simulated_sessions import CANCEL, Day
+from churn.core.simulated_risk import SHARE
+from churn.core.simulated_sessions import CANCEL, HANGING, Day
 from churn.core.simulation import Life, live
 
 START = date(2026, 1, 1)
@@ -69,14 +80,15 @@ def test_as_many_cancel_in_each_tenth_of_the_hazards_as_they_say() -> None:
 def test_the_rate_is_a_plausible_one_and_stays_where_it_is() -> None:
     _, days = lived(6_000, 90)
     fortnight = [14 * np.concatenate([d.hazard for d in days[at : at + 30]]).mean() for at in (0, 30, 60)]
-    assert all(0.05 < rate < 0.08 for rate in fortnight)
+    assert all(0.043 < rate < 0.055 for rate in fortnight)  # 0.048: as the public table's 4.1 % in 12 days
+    assert max(fortnight) < 1.1 * min(fortnight)
     assert len(days[-1].at_risk) == pytest.approx(len(days[0].at_risk), rel=0.1)
 
 
 def test_hazards_differ_widely_with_a_tail_that_is_clearly_at_risk() -> None:
     _, days = lived(6_000, 90)
     low, middle, high = np.quantile(14 * days[-1].hazard, [0.1, 0.5, 0.99])
-    assert high > 0.4
+    assert high > 0.2
     assert middle < 0.04
     assert low < middle / 3
 
@@ -87,15 +99,44 @@ def test_the_hazard_ranks_those_who_leave_within_a_fortnight_first() -> None:
     left = np.isin(first.at_risk, np.concatenate([leavers(day) for day in days[30:44]]))
     rank = np.argsort(np.argsort(first.hazard)) + 1
     auc = (rank[left].sum() - left.sum() * (left.sum() + 1) / 2) / (left.sum() * (~left).sum())
-    assert 0.74 < auc < 0.87  # 0.81 over many seeds
+    assert 0.70 < auc < 0.82  # 0.76 over many seeds
 
 
 def test_what_can_be_seen_says_something_about_the_risk() -> None:
+    """Counts per play, of those who have played enough to tell."""
     life, days = lived(6_000, 90)
+    plays, pages = np.zeros(len(life.gone)), np.zeros((len(HANGING), len(life.gone)))
+    for day in days:
+        known = day.sessions.customer >= 0
+        np.add.at(plays, day.sessions.customer[known], day.sessions.plays[known])
+        np.add.at(pages.T, day.sessions.customer[known], day.sessions.pages[:, known].T)
     at_risk = days[-1].at_risk
-    log_hazard = np.log(days[-1].hazard)
-    for seen in (life.hidden.dislikes, life.hidden.adverts, life.hidden.troubles):
-        assert np.corrcoef(np.log1p(seen[at_risk]), log_hazard)[0, 1] > 0.05
+    enough = plays[at_risk] > 200
+    log_v = np.log(days[-1].hazard / life.who.visits[at_risk])[enough]
+    for page, sign in {"Thumbs Up": -1, "Thumbs Down": 1, "Downgrade": 1}.items():
+        rate = (pages[HANGING.index(page), at_risk] / np.maximum(plays[at_risk], 1))[enough]
+        assert sign * np.corrcoef(rate, log_v)[0, 1] > 0.05, page
+
+
+def test_the_temperaments_stay_as_frequent_as_they_are() -> None:
+    life, days = lived(6_000, 90)
+    for day in (days[0], days[-1]):
+        share = np.bincount(life.who.temper[day.at_risk], minlength=4) / len(day.at_risk)
+        assert np.abs(share - SHARE).max() < 0.025
+
+
+@pytest.mark.slow
+def test_simulated_customers_resemble_those_of_the_public_table() -> None:
+    if not (default_data() / PANEL).is_file():
+        pytest.skip(f"left out: no {PANEL} in CHURN_TEST_DATA or in shared/data beside the repository")
+    real, simulated = real_panel(default_data()), seen_throughout(simulated_panel(6_000))
+    rows = compare(real, simulated)
+    found = summary(real, simulated, rows)
+    assert max(row.ks for row in rows) < 0.20
+    assert found.median_ks < 0.06
+    assert found.spearman_difference < 0.10
+    assert 0.025 < simulated[CHURNED].mean() < 0.055
+    assert 0.65 < found.logistic_auc[1] < 0.82
 
 
 def test_whoever_is_at_risk_has_registered_and_not_left() -> None:
@@ -125,9 +166,9 @@ def test_another_seed_gives_another_life() -> None:
 def test_exactly_the_given_number_of_customers_has_registered_by_day_90_and_more_come_later() -> None:
     who = everyone(100, 7, START, 180).registered_ms
     zero = (START - date(1970, 1, 1)).days * DAY_MS
-    assert (who < zero - WARM_UP_DAYS * DAY_MS).sum() == 70
+    assert (who < zero).sum() == 75
     assert (who < zero + 90 * DAY_MS).sum() == 100
-    assert (who < zero + 180 * DAY_MS).sum() == 130
+    assert (who < zero + 180 * DAY_MS).sum() == 125
 
 
 def test_sessions_of_a_customer_do_not_overlap() -> None:
