@@ -21,7 +21,7 @@ export UV_PYTHON_DOWNLOADS = never
 
 help: ## List the targets
 	@echo "usage: make <target>"
-	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "  %-8s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-13s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 install: .venv/.installed ## Create .venv from uv.lock; nothing to do when it is up to date
 	@$(if $(filter $@,$(MAKECMDGOALS)),echo ".venv is what uv.lock says",:)
@@ -49,8 +49,11 @@ bench: install ## Run the benchmarks and print their table
 	@if [ -f benchmarks/__main__.py ]; then exec $(BIN)/python -m benchmarks $(ARGS); \
 	else echo "There are no benchmarks yet: benchmarks/__main__.py does not exist."; fi
 
-clean: ## Remove .venv, .uv and caches; keeps the data in .churn unless DATA=yes
-	rm -rf .venv .uv build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+bench-quality: install ## How good the models are, on public tables: benchmarks/RESULTS.md (half an hour)
+	@exec $(BIN)/python -m benchmarks.quality $(ARGS)
+
+clean: ## Remove .venv, .venv-peers, .uv and caches; keeps the data in .churn unless DATA=yes
+	rm -rf .venv .venv-peers .uv build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 ifeq ($(DATA),yes)
 	rm -rf .churn
@@ -77,4 +80,4 @@ endif
 	@.uv/bin/python -m pip install --quiet --disable-pip-version-check "uv==$(UV_VERSION)"
 	@touch $@
 
-.PHONY: help install run test e2e lint format bench clean
+.PHONY: help install run test e2e lint format bench bench-quality clean

@@ -36,7 +36,7 @@ class Settings(BaseSettings):
     demo_days: Annotated[int, Field(ge=60)] = 90
     demo_seed: int = 7
 
-    panel_snapshots: Annotated[int, Field(ge=1)] = 5
+    panel_snapshots: Annotated[int, Field(ge=1)] = 8
     """Training snapshots, a week apart, before the hold-out."""
     search_trials: Annotated[int, Field(ge=0)] = 24
     """Settings tried for each model of a training; 0 takes the defaults."""

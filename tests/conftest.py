@@ -27,8 +27,10 @@ os.environ.update(
         "MLFLOW_DISABLE_TELEMETRY": "true",
     }
 )
+# CHURN_TEST_DATA is the tests' own: where the public tables are.
 for name in [name for name in os.environ if name.startswith("CHURN_") or name == "MLFLOW_TRACKING_URI"]:
-    del os.environ[name]
+    if name != "CHURN_TEST_DATA":
+        del os.environ[name]
 
 
 @pytest.fixture(scope="session")

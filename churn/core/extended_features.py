@@ -136,6 +136,14 @@ EXTENDED_FEATURES: tuple[Feature, ...] = (
         "adverts heard per day observed", 0.3, "{} adverts a week", 7,
     ),
     _rate(
+        "adverts_per_free_song", _ratio("free_adverts", "free_plays"), "adverts per song",
+        "adverts heard on the free plan per song played on it", 0.1, "{} adverts per 100 songs on the free plan", 100,
+    ),
+    Feature(
+        "paid_songs_share", _ratio("plays - free_plays", "plays"), "ratio", "share of songs", 0, 1,
+        "share of the songs that were played on the paid plan", 0.5, "{}% of songs on the paid plan", 100,
+    ),
+    _rate(
         "thumbs_down_per_day", _ratio("dislikes", _DAYS_OBSERVED), "dislikes per day",
         "songs disliked per day observed", 0.17, "{} dislikes a week", 7,
     ),

@@ -23,20 +23,23 @@ FEATURES: tuple[Feature, ...] = (*CORE_FEATURES, *EXTENDED_FEATURES)
 
 FEATURE_NAMES: tuple[str, ...] = tuple(f.name for f in FEATURES)
 
-_COUNTED_KINDS = {
-    "play": "plays",
-    "like": "likes",
-    "dislike": "dislikes",
-    "add_to_playlist": "playlist_adds",
-    "add_friend": "friend_adds",
-    "advert": "adverts",
-    "error": "errors",
-    "help": "helps",
-    "upgrade": "upgrades",
-    "downgrade": "downgrades",
-    "cancel": "cancels",
+_COUNTED = {
+    "plays": "kind = 'play'",
+    "likes": "kind = 'like'",
+    "dislikes": "kind = 'dislike'",
+    "playlist_adds": "kind = 'add_to_playlist'",
+    "friend_adds": "kind = 'add_friend'",
+    "adverts": "kind = 'advert'",
+    "errors": "kind = 'error'",
+    "helps": "kind = 'help'",
+    "upgrades": "kind = 'upgrade'",
+    "downgrades": "kind = 'downgrade'",
+    "cancels": "kind = 'cancel'",
+    "free_plays": "kind = 'play' and plan = 'free'",
+    "free_adverts": "kind = 'advert' and plan = 'free'",
 }
-_SUMMED = ("sessions", "session_ms", "active_days", *_COUNTED_KINDS.values())
+"""What is counted, by the column that counts it."""
+_SUMMED = ("sessions", "session_ms", "active_days", *_COUNTED)
 _WINDOW_DAYS = (7, 14, 28)
 
 
@@ -48,8 +51,8 @@ def session_days_sql(events: str, *, known_before_ms: int | None = None) -> str:
     """
     known = "" if known_before_ms is None else f"\n  where ingested_ms < {int(known_before_ms)}"
     counts = ",\n  ".join(
-        f"cast(sum(case when kind = '{kind}' then 1 else 0 end) as bigint) as {column}"
-        for kind, column in _COUNTED_KINDS.items()
+        f"cast(sum(case when {condition} then 1 else 0 end) as bigint) as {column}"
+        for column, condition in _COUNTED.items()
     )
     return f"""
 select
@@ -76,7 +79,7 @@ def customer_days_sql(session_days: str) -> str:
     A session counts on the day it begins. Its time counts up to the day's last event, so that the days up to any
     cut-off add up to the time from its first event to its last one known.
     """
-    counts = ", ".join(f"sum({c}) as {c}" for c in _COUNTED_KINDS.values())
+    counts = ", ".join(f"sum({c}) as {c}" for c in _COUNTED)
     return f"""
 select *, day - lag(day) over (partition by customer_id order by day) as gap_days
 from (

@@ -45,6 +45,7 @@ def _extended(seen: list[Event], as_of_day: int) -> dict[str, float]:
     observed = as_of_day - days[0]
     changes = [_day(e) for e in seen if e["kind"] in ("upgrade", "downgrade")]
     sessions, songs = _sessions(seen), _count(seen, "play")
+    free = [e for e in seen if e["plan"] == "free"]
 
     def lately(window: int) -> dict[str, float]:
         before = [e for e in seen if _day(e) < as_of_day - window]
@@ -89,6 +90,8 @@ def _extended(seen: list[Event], as_of_day: int) -> dict[str, float]:
         "songs_per_active_day": songs / len(days),
         **{f"{name}_per_session": _count(seen, kind) / sessions for name, kind in per_session.items()},
         "adverts_per_day": _count(seen, "advert") / observed,
+        "adverts_per_free_song": _ratio(_count(free, "advert"), _count(free, "play")),
+        "paid_songs_share": _ratio(songs - _count(free, "play"), songs),
         "thumbs_down_per_day": _count(seen, "dislike") / observed,
         "thumbs_down_ratio_28d": _ratio(weeks[28].get("dislike", 0), weeks[28].get("play", 0)),
         "upgrades": _count(seen, "upgrade"),

@@ -66,7 +66,8 @@ def test_every_core_formula_on_a_customer_one_can_check_by_hand() -> None:
 
 def _extended_by_hand() -> list[Event]:
     def at(day: int, second: int, kind: str, session: str) -> Event:
-        return event("a", day * DAY_MS + second * 1000, kind, session_id=session, item_in_session=second)
+        plan = "paid" if day >= 90 else "free"
+        return event("a", day * DAY_MS + second * 1000, kind, session_id=session, item_in_session=second, plan=plan)
 
     midnight = 86_400
     return [
@@ -101,6 +102,7 @@ def test_every_extended_formula_on_a_customer_one_can_check_by_hand() -> None:
             "thumbs_up_per_session": 1 / 5, "thumbs_down_per_session": 1 / 5, "add_playlist_per_session": 1 / 5,
             "add_friend_per_session": 2 / 5, "adverts_per_session": 2 / 5, "errors_per_session": 1 / 5,
             "help_per_session": 1 / 5,
+            "adverts_per_free_song": 1 / 3, "paid_songs_share": 4 / 7,
             "adverts_per_day": 2 / 60, "thumbs_down_per_day": 1 / 60, "thumbs_down_ratio_28d": 1 / 5,
             "upgrades": 1, "downgrades": 1, "days_on_plan": 10,
             "gap_mean": 14.75, "gap_std": math.sqrt(1765 / 4 - 14.75**2), "gap_max": 40, "gap_ratio": 1 / 14.75,

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from supervising import REPOSITORY
 
-TARGETS = ("install", "run", "test", "e2e", "lint", "format", "bench", "clean", "help")
+TARGETS = ("install", "run", "test", "e2e", "lint", "format", "bench", "bench-quality", "clean", "help")
 
 
 def _make(folder: Path, *arguments: str, **env: str) -> "subprocess.CompletedProcess[str]":
