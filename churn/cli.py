@@ -231,7 +231,7 @@ def _say(message: str) -> None:
 
 def _quiet_libraries() -> None:
     """Their progress belongs to no user of this command."""
-    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
     logging.getLogger("alembic").setLevel(logging.WARNING)
     logging.getLogger("great_expectations").setLevel(logging.WARNING)
 

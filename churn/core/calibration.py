@@ -1,7 +1,8 @@
-"""Weighs members' out-of-fold log-odds into one calibrated probability.
+"""Turns members' out-of-fold log-odds into one calibrated probability: their mean, stretched and shifted.
 
 An affine map of log-odds, so that what each feature adds stays a sum: Platt, Probabilistic Outputs for Support Vector
-Machines (1999), with one slope per member (stacking: Wolpert 1992; non-negative weights: Breiman 1996).
+Machines (1999). All members weigh alike: weights fitted to out-of-fold log-odds favour the member that was searched
+hardest, whose folds flatter it (nested on the public panel: log loss 0.1560 with fitted weights, 0.1556 equal).
 """
 
 from collections.abc import Sequence
@@ -37,24 +38,22 @@ class Calibration:
 
 
 def fit_calibration(members: Sequence[Floats], churned: NDArray[np.int64]) -> Calibration:
-    """Maximum likelihood with non-negative weights; ``members`` hold out-of-fold log-odds (n,).
+    """Maximum likelihood with a slope of at least 0; ``members`` hold out-of-fold log-odds (n,).
 
-    Labels are softened as Platt does, (N+ + 1)/(N+ + 2) and 1/(N- + 2): separable data get finite weights.
+    Labels are softened as Platt does, (N+ + 1)/(N+ + 2) and 1/(N- + 2): separable data get a finite slope.
     """
-    z = np.stack(members, axis=1)
+    z = np.mean(members, axis=0)
     positive = int(churned.sum())
     target = np.where(churned == 1, (positive + 1) / (positive + 2), 1 / (len(churned) - positive + 2))
-    design = np.concatenate([np.ones((len(z), 1)), z], axis=1)
+    design = np.stack([np.ones(len(z)), z], axis=1)
 
     def loss(theta: Floats) -> tuple[float, Floats]:
         at = design @ theta
         value = -np.mean(target * log_expit(at) + (1 - target) * log_expit(-at))
         return float(value), design.T @ (expit(at) - target) / len(z)
 
-    start = np.array([0.0, *[1 / len(members)] * len(members)])
-    bounds = [(None, None), *[(0.0, None)] * len(members)]
-    found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds).x
-    return Calibration(float(found[0]), tuple(map(float, found[1:])))
+    intercept, slope = minimize(loss, [0.0, 1.0], jac=True, method="L-BFGS-B", bounds=[(None, None), (0.0, None)]).x
+    return Calibration(float(intercept), (float(slope) / len(members),) * len(members))
 
 
 def cross_fitted(members: Sequence[Floats], churned: NDArray[np.int64], held: Sequence[NDArray[np.int64]]) -> Floats:

@@ -52,6 +52,8 @@ def shuffled_labels(
     x = numbers(features)
     _, who = np.unique(np.asarray(customers), return_inverse=True)
     y = _shuffled(np.asarray(churned, dtype=np.int64), who, seed)
+    if min(len(np.unique(who[y == outcome])) for outcome in (0, 1)) < 2:
+        return Canary("shuffled labels", True, "too few customers of one kind to tell")
     fit, held = fold or customer_folds(y, who, seed, 2)[0]
     held = held[np.unique(who[held], return_index=True)[1]]
     leavers = int(y[held].sum())

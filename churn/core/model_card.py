@@ -167,7 +167,7 @@ def _cautions(assessments: Mapping[str, Assessment], canaries: Sequence[str]) ->
         for name, assessment in assessments.items()
         for sentence in warnings_of(assessment)
     ]
-    checks = [f"Leakage check: {finding}" for finding in canaries]
+    checks = [f"Canary, {finding}" for finding in canaries]
     general = (
         "Intervals say how much another draw of customers would change the figures. They say nothing about a future "
         "in which customers, prices or the product differ from the hold-out's."

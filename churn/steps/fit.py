@@ -6,15 +6,18 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from churn.core.assessment import Assessment, assess, segments_of
 from churn.core.baselines import fit_baselines
 from churn.core.canaries import Canary, leaky_columns, shuffled_labels
 from churn.core.evaluation import Economics
+from churn.core.events import SourceContract
 from churn.core.features import CORE_FEATURES, FEATURE_NAMES
 from churn.core.model import ChurnModel
 from churn.core.training import train
 from churn.errors import ContractViolation
+from churn.io.raw import load_contract
 from churn.io.versions import CORE, FULL
 from churn.settings import Settings
 
@@ -56,10 +59,10 @@ def fit_panel(panel: pd.DataFrame, settings: Settings, *, progress: Callable[[st
     """
     training, holdout = split(panel)
     columns = COLUMNS[FULL]
+    past, later = (_still_there(rows, load_contract(settings.contract)) for rows in (training, holdout))
     leakage = leaky_columns(
-        training[columns], training["churned"], holdout[columns], holdout["churned"],
-        implausible_auc=settings.leakage_auc,
-    )  # fmt: skip
+        past[columns], past["churned"], later[columns], later["churned"], implausible_auc=settings.leakage_auc
+    )
     _refuse(leakage, "If they rightly say so much, raise CHURN_LEAKAGE_AUC; if not, mend what builds them")
     shuffled = shuffled_labels(training[columns], training["churned"], training["customer_id"], seed=SEED)
     _refuse(shuffled, "Something gives away the outcome that is no feature: look for customers on both sides of a fold")
@@ -71,13 +74,19 @@ def fit_panel(panel: pd.DataFrame, settings: Settings, *, progress: Callable[[st
             trials=settings.search_trials, progress=_about(name, progress),
         )  # fmt: skip
         probability[name] = models[name].predict_proba(holdout)
-        baselines[name] = fit_baselines(training[taken], training["churned"]).predict(holdout)
+        with threadpool_limits(1):  # many threads of linear algebra fight over few cores
+            baselines[name] = fit_baselines(training[taken], training["churned"]).predict(holdout)
         assessments[name] = assess(
             holdout["churned"], probability[name], holdout["customer_id"],
             threshold=models[name].threshold, economics=economics(settings),
             baselines=baselines[name], segments=segments_of(holdout),
         )  # fmt: skip
     return Fitted(models, assessments, probability, baselines, (leakage, shuffled))
+
+
+def _still_there(rows: pd.DataFrame, contract: SourceContract) -> pd.DataFrame:
+    """Where churning is staying away, who has been away for a horizon already will: that recency says so is no leak."""
+    return rows[rows["time_since_last_activity"] < contract.horizon_days] if contract.churn == "lapse" else rows
 
 
 def _about(name: str, progress: Callable[[str], None]) -> Callable[[str], None]:

@@ -32,6 +32,12 @@ def test_a_customer_on_both_sides_of_a_fold_is_found_out() -> None:
     assert "that is not 0.5" in canary.message
 
 
+def test_with_one_kind_of_customer_there_is_nothing_to_shuffle() -> None:
+    x, churned, who = panel()
+    for outcome in (np.zeros_like(churned), np.ones_like(churned), (who == 3).astype(int)):
+        assert shuffled_labels(x, outcome, who).passed
+
+
 @pytest.mark.slow
 def test_the_shuffled_canary_rings_falsely_no_more_often_than_it_promises() -> None:
     """One in a thousand is promised; of 300 honest trainings three or more false alarms come once in 250 times."""

@@ -51,7 +51,7 @@ def test_a_card_tells_where_a_model_comes_from_how_good_it_is_and_what_to_doubt(
     assert f"| churned | {full.confusion['fn']} | {full.confusion['tp']} |" in text
     assert "| paid | 50 |" in text
     assert "a contact costs 50, a customer who stays is worth 200, and a contact keeps 75 %" in text
-    assert "- Leakage check: `leak` alone ranks with ROC AUC 0.99" in text
+    assert "- Canary, `leak` alone ranks with ROC AUC 0.99" in text
     assert "“full”: Segments with too few churners to judge: paid (" in text
     assert text.index("`recency` 70 %") < text.index("`songs` 30 %")
     assert "nan" not in text.lower().replace("finance", "")

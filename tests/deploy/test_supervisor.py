@@ -16,7 +16,7 @@ def test_a_signal_ends_polite_stubborn_and_runaway_processes(supervise: Supervis
     started.await_text("ready")
     assert len(started.look()) >= 6  # supervisor, guard, three services, the grandchild
     os.kill(started.process.pid, number)
-    assert started.process.wait(10) == 0
+    assert started.process.wait(30) == 0
     assert started.left() == []
     assert not (started.home / "run" / "processes.json").exists()
 

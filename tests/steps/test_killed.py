@@ -40,7 +40,7 @@ class Home:
         with self.said(step).open("wb") as said:
             return subprocess.Popen(
                 [sys.executable, "-m", "churn.cli", step, *arguments],
-                env={**environment, "CHURN_HOME": str(self.path), "CHURN_DEMO": "false"},
+                env={**environment, "CHURN_HOME": str(self.path), "CHURN_DEMO": "false", "CHURN_SEARCH_TRIALS": "0"},
                 stdout=said,
                 stderr=said,
             )
