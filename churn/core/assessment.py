@@ -9,10 +9,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from churn.core.arrays import Floats
 from churn.core.evaluation import THRESHOLDS, Economics, checked, profit_curve
 from churn.core.reliability import CalibrationBin, calibration_bins, ece_by_chance
 from churn.core.resampling import Estimate, customer_weights, estimate, estimate_calibration_error, indexed
-from churn.core.weighted_metrics import Floats, Ranking, Tally, scores
+from churn.core.weighted_metrics import Ranking, Tally, scores
 from churn.errors import BadInput
 
 TENURES = ("under 30 days", "30 to 90 days", "90 days to a year", "over a year")

@@ -9,8 +9,8 @@ import numpy as np
 import xgboost as xgb
 from numpy.typing import NDArray
 
+from churn.core.arrays import Floats
 from churn.core.calibration import log_loss
-from churn.core.curves import Floats
 
 Fold = tuple[NDArray[np.int64], NDArray[np.int64]]
 """Rows to fit on, rows to predict."""

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import expit, log_expit
 
-from churn.core.curves import Floats
+from churn.core.arrays import Floats
 
 
 def log_loss(churned: NDArray[np.int64], log_odds: Floats) -> float:

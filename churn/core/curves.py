@@ -9,10 +9,8 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
-
+from churn.core.arrays import Floats
 
 LIMIT = 12.0
 """Largest log-odds of either sign: one in 160,000. Beyond it a sum of curves is extrapolation, not knowledge."""

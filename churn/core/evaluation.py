@@ -6,7 +6,8 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from churn.core.weighted_metrics import Floats, Ranking, scores
+from churn.core.arrays import Floats
+from churn.core.weighted_metrics import Ranking, scores
 from churn.errors import BadInput
 
 METRICS = (

@@ -8,6 +8,7 @@ import pandas as pd
 from churn.core.assessment import Assessment, assess
 from churn.core.core_features import CORE_FEATURES
 from churn.core.evaluation import Economics
+from churn.core.model import FULL
 from churn.core.reference_protocol import THRESHOLD, recipe
 from churn.core.resampling import Estimate
 from churn.errors import BadInput
@@ -72,17 +73,17 @@ def honest_result(
         customers=len(holdout),
         churned=int(holdout["churned"].sum()),
         models={name: _measured(found) for name, found in assessments.items()},
-        baselines=list(assessments.values())[-1].baselines,
-        recipe=_measured(_recipe_before_the_fact(training, holdout)),
+        baselines=assessments[FULL].baselines,
+        recipe=_measured(_recipe_before_the_fact(training, holdout, assessments[FULL].economics)),
     )
 
 
-def _recipe_before_the_fact(training: pd.DataFrame, holdout: pd.DataFrame) -> Assessment:
+def _recipe_before_the_fact(training: pd.DataFrame, holdout: pd.DataFrame, economics: Economics) -> Assessment:
     columns = [f.name for f in CORE_FEATURES]
     fitted = recipe(columns).fit(training[columns], training["churned"])
     probability = fitted.predict_proba(holdout[columns])[:, 1].astype("float64")
     return assess(
-        holdout["churned"], probability, holdout["customer_id"], threshold=THRESHOLD, economics=Economics()
+        holdout["churned"], probability, holdout["customer_id"], threshold=THRESHOLD, economics=economics
     )  # fmt: skip
 
 

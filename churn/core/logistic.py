@@ -1,6 +1,8 @@
 """Fits the additive logistic regression: ridge-regularised, linear on the log scale unless the data ask for a bend."""
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,7 +10,10 @@ from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
-from churn.core.curves import Curve, Curves, Floats, signed_log
+from churn.core.arrays import Floats
+from churn.core.curves import LIMIT, Curve, Curves, signed_log
+
+_STEPS = 400
 
 
 @dataclass(frozen=True)
@@ -29,26 +34,35 @@ def fit_logistic(x: Floats, churned: NDArray[np.int64], parameters: LogisticPara
     Each feature brings its signed log x, hinges max(0, x - knot), and whether it is missing where some are.
     """
     columns = [_Column.of(x[:, j], parameters) for j in range(x.shape[1])]
-    blocks = [c.basis(x[:, j]) for j, c in enumerate(columns)]
-    design = np.concatenate([*blocks, np.empty((len(x), 0))], axis=1)
-    if design.shape[1] == 0:  # nothing varies: the churn rate is all there is to say
+    widths = [len(c.weights(parameters.bend)) for c in columns]
+    if sum(widths) == 0:  # nothing varies: the churn rate is all there is to say
         rate = (churned.sum() + 0.5) / (len(churned) + 1)
         return Curves(float(np.log(rate / (1 - rate))), tuple(Curve((), (), 0.0) for _ in columns))
-    mean, spread = design.mean(axis=0), design.std(axis=0)
-    weight = np.concatenate([c.weights(parameters.bend) for c in columns]) / np.where(spread > 1e-12, spread, np.inf)
+    starts = np.cumsum([0, *widths])
+    # Single precision: a third of the time and half of the memory, and the same curves to the fourth digit.
+    design = np.empty((len(x), starts[-1]), np.float32)
+    mean, scale = np.empty(starts[-1]), np.empty(starts[-1])
+    for j, column in enumerate(columns):
+        at = slice(starts[j], starts[j + 1])
+        basis = column.basis(x[:, j])
+        mean[at], spread = basis.mean(axis=0), basis.std(axis=0)
+        scale[at] = column.weights(parameters.bend) / np.where(spread > 1e-12, spread, np.inf)
+        design[:, at] = (basis - mean[at]) * scale[at]
+    found = LogisticRegression(C=parameters.C, max_iter=_STEPS, tol=1e-4).fit(design, churned)
+    slopes = found.coef_[0].astype(np.float64) * scale
+    curves = [c.curve(slopes[i:k], mean[i:k]) for c, i, k in zip(columns, starts[:-1], starts[1:], strict=True)]
+    return Curves(float(np.clip(found.intercept_[0], -LIMIT, LIMIT)), tuple(curves))
+
+
+@contextmanager
+def stopping_early() -> Iterator[None]:
+    """Around fits, and around the threads they run in (warning filters belong to the process).
+
+    A fit stopped after so many steps is a little more regularised than asked for; it is cross-validated as it is.
+    """
     with warnings.catch_warnings():
-        # Stopped early it is a little more regularised than asked for, which cross-validation measures as it is.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        # Single precision: a third of the time, and the same curves to the fourth digit.
-        columns32 = ((design - mean) * weight).astype(np.float32)
-        found = LogisticRegression(C=parameters.C, max_iter=400, tol=1e-4).fit(columns32, churned)
-    slopes = found.coef_[0].astype(np.float64) * weight
-    ends = np.cumsum([b.shape[1] for b in blocks])
-    curves = [
-        c.curve(slopes[end - b.shape[1] : end], mean[end - b.shape[1] : end])
-        for c, b, end in zip(columns, blocks, ends, strict=True)
-    ]
-    return Curves(float(found.intercept_[0]), tuple(curves))
+        yield
 
 
 @dataclass(frozen=True)

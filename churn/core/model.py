@@ -18,13 +18,17 @@ import xgboost as xgb
 from numpy.typing import NDArray
 from scipy.special import expit
 
+from churn.core.arrays import Floats
 from churn.core.calibration import Calibration
-from churn.core.curves import Curves, Floats, finite
+from churn.core.curves import Curves, finite
 from churn.core.reasons import Reason, strongest
 from churn.errors import BadInput, ContractViolation
 
 if TYPE_CHECKING:
     import pandas as pd
+
+CORE, FULL = "core", "full"
+"""The models of a version: on the features that any caller has, and on all."""
 
 _TREES, _REST, _MANIFEST = "model.ubj", "model.json", "manifest.json"
 
@@ -40,14 +44,16 @@ class ModelCard:
     family: str
     """``logistic``, ``xgboost`` or ``blend``: the one with the lowest cross-validated log loss."""
     families: Mapping[str, float]
-    """Cross-validated log loss of each family, and of ``base rate``, which knows nothing."""
+    """Cross-validated log loss of each family, and of ``base rate``, which knows nothing.
+
+    Settings were chosen on the same folds, which flatters these figures a little; a hold-out does not."""
     parameters: Mapping[str, Any]
     """What the search settled on."""
     rows: int
     customers: int
     churn_rate: float
     cross_validation: Mapping[str, float]
-    """Metrics of the out-of-fold probabilities, each fold calibrated on the others."""
+    """Metrics of the out-of-fold probabilities, each fold calibrated on the others; flattered like ``families``."""
     importance: Mapping[str, float]
     """Share of what the features move the log-odds on average, per feature; sums to 1 where anything is moved."""
     usual: Mapping[str, float]
@@ -136,7 +142,14 @@ class ChurnModel:
         else:
             if missing := [name for name in self.features if name not in features.columns]:
                 raise BadInput(f"the model needs the columns {missing}; the table has {list(features.columns)}")
-            x = np.ascontiguousarray(features[list(self.features)].to_numpy(dtype=np.float64, na_value=np.nan))
+            wanted = features[list(self.features)]
+            if wanted.columns.has_duplicates:
+                twice = sorted(set(wanted.columns[wanted.columns.duplicated()]))
+                raise BadInput(f"the table has more than one column of the name {twice}")
+            try:
+                x = np.ascontiguousarray(wanted.to_numpy(dtype=np.float64, na_value=np.nan))
+            except (TypeError, ValueError) as e:
+                raise BadInput(f"the model takes numbers: {e}") from e
         return finite(x)
 
     def save(self, directory: Path) -> None:

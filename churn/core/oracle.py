@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from churn.core.arrays import Floats
 from churn.core.evaluation import checked
 from churn.core.resampling import Estimate, customer_weights, estimate, indexed
-from churn.core.weighted_metrics import Floats, Ranking, scores
+from churn.core.weighted_metrics import Ranking, scores
 from churn.errors import BadInput
 
 _CHANCE = 0.5

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from churn.core.curves import Floats
+from churn.core.arrays import Floats
 from churn.core.features import FEATURES
 
 _KNOWN = {f.name: f for f in FEATURES}

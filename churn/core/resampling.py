@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from churn.core.weighted_metrics import Floats
+from churn.core.arrays import Floats
 
 _BLOCK = 250_000
 """Row weights held at once: 2 MB, which stay in the processor's cache while several metrics read them."""

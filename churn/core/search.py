@@ -13,9 +13,9 @@ import numpy as np
 import optuna
 from numpy.typing import NDArray
 
+from churn.core.arrays import Floats
 from churn.core.boosting import BoostingParameters, Fold, FoldedBoosting
 from churn.core.calibration import log_loss
-from churn.core.curves import Floats
 from churn.core.logistic import LogisticParameters, fit_logistic
 
 P = TypeVar("P")
@@ -41,7 +41,7 @@ def search(
     pool: Executor,
     progress: Callable[[str], None],
 ) -> Tuned:
-    """Try the defaults first and ``trials`` settings in all, a third of them for the curves.
+    """Try the defaults first and ``trials`` settings in all, a third of them for the curves; at least one for each.
 
     Trials run one after the other, so that the same seed tries the same settings; folds run side by side in ``pool``.
     """
@@ -109,14 +109,14 @@ def _best(
     # Half of the trials look around before the sampler begins to conclude.
     study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=seed, n_startup_trials=max(1, trials // 2)))
     study.enqueue_trial(dict(first))
-    tried = []
+    best: tuple[float, P, Floats] | None = None
     for _ in range(trials):
         trial = study.ask()
-        tried.append(attempt(trial))
-        study.tell(trial, tried[-1][0])
-        best = min(tried, key=lambda found: found[0])
-        tried = [best]  # the others' log-odds are not needed any more
+        found = attempt(trial)
+        study.tell(trial, found[0])
+        best = found if best is None or found[0] < best[0] else best
         say(best[0])
+    assert best is not None  # there is always one trial
     return best
 
 

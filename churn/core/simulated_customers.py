@@ -5,14 +5,10 @@ from datetime import date
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 
 from churn.core import simulated_risk as risk
+from churn.core.arrays import Bools, Floats, Ints
 from churn.core.events import DAY_MS
-
-Ints = NDArray[np.int64]
-Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
 
 NEWCOMER_PERIOD_DAYS = 90
 """By the end of the first period exactly `customers` exist; later periods bring newcomers at the same rate."""

@@ -7,8 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from churn.core import simulated_names as names
+from churn.core.arrays import Bools, Floats, Ints
 from churn.core.events import DAY_MS
-from churn.core.simulated_customers import EVENTS, PEOPLE, Bools, Floats, Ints, catalogue, stream
+from churn.core.simulated_customers import EVENTS, PEOPLE, catalogue, stream
 from churn.core.simulated_sessions import (
     CANCEL,
     HANGING,

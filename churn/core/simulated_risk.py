@@ -9,7 +9,7 @@ long the sessions are. So there is none here. Whoever has only the log sees a te
 import numpy as np
 from numpy.typing import NDArray
 
-_Floats = NDArray[np.float64]
+from churn.core.arrays import Floats
 
 ORDINARY, DELIGHTED, DISAPPOINTED, ANNOYED = range(4)
 
@@ -37,9 +37,9 @@ _PAID = float(np.exp(0.50))
 """A paying customer's visit against that."""
 
 
-def last_visit(temper: NDArray[np.int64], paid: NDArray[np.bool_]) -> _Floats:
+def last_visit(temper: NDArray[np.int64], paid: NDArray[np.bool_]) -> Floats:
     """The probability v that a visit is the customer's last."""
-    v: _Floats = _LAST_VISIT[temper] * np.where(paid, _PAID, 1.0)
+    v: Floats = _LAST_VISIT[temper] * np.where(paid, _PAID, 1.0)
     return v
 
 
@@ -51,7 +51,7 @@ _USUAL, _KEENER, _LOYALER = 0.18, 0.15, 0.45
 days to fifty, changes per session fall by half."""
 
 
-def change_rates(temper: NDArray[np.int64], visits: _Floats) -> tuple[_Floats, _Floats]:
+def change_rates(temper: NDArray[np.int64], visits: Floats) -> tuple[Floats, Floats]:
     """Probability that a visit upgrades the free plan, and that it downgrades the paid one."""
     often = visits / _USUAL
     up = _UPGRADE * (UPGRADES / UPGRADES[ORDINARY])[temper] * often**_KEENER
@@ -59,7 +59,7 @@ def change_rates(temper: NDArray[np.int64], visits: _Floats) -> tuple[_Floats, _
     return np.minimum(up, 0.5), np.minimum(down, 0.5)
 
 
-def newcomers_share() -> _Floats:
+def newcomers_share() -> Floats:
     """Temperaments of those who come: as of those who leave, so that the mixture stays as it is."""
     leaving = SHARE * VISITS * _LAST_VISIT
     return np.asarray(leaving / leaving.sum(), np.float64)

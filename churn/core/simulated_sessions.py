@@ -4,8 +4,9 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
+from churn.core.arrays import Bools, Floats, Ints
 from churn.core.events import DAY_MS
-from churn.core.simulated_customers import Bools, Floats, Ints, time_of_day
+from churn.core.simulated_customers import time_of_day
 
 HANGING = ("Home", "Thumbs Up", "Thumbs Down", "Add to Playlist", "Add Friend", "Roll Advert", "Help", "Error",
            "Settings", "About", "Upgrade", "Downgrade", "Logout")  # fmt: skip

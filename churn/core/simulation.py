@@ -15,6 +15,7 @@ from datetime import date
 import numpy as np
 
 from churn.core import simulated_risk as risk
+from churn.core.arrays import Bools, Floats, Ints
 from churn.core.events import DAY_MS
 from churn.core.simulated_customers import (
     LAST_START_MS,
@@ -22,9 +23,6 @@ from churn.core.simulated_customers import (
     MAX_PLAYS,
     SIGN_UP_MS,
     TAPE_PLAYS,
-    Bools,
-    Floats,
-    Ints,
     catalogue,
     day_zero_ms,
     everyone,

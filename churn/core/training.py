@@ -17,11 +17,12 @@ from scipy.special import expit, logit
 from sklearn.model_selection import StratifiedGroupKFold
 from threadpoolctl import threadpool_limits
 
+from churn.core.arrays import Floats
 from churn.core.boosting import Fold, fit_boosting
 from churn.core.calibration import cross_fitted, fit_calibration, log_loss
-from churn.core.curves import Floats, finite
+from churn.core.curves import finite
 from churn.core.evaluation import Economics, evaluate
-from churn.core.logistic import fit_logistic
+from churn.core.logistic import fit_logistic, stopping_early
 from churn.core.model import ChurnModel, ModelCard
 from churn.core.search import Tuned, search
 from churn.errors import BadInput
@@ -52,13 +53,13 @@ def train(
     """Fit on ``features`` (n, k), any numeric columns, with labels 0/1 (n,) and optionally a customer per row (n,).
 
     Cross-validated in five stratified folds (fewer with fewer than five customers of a class) that never split a
-    customer; ``trials`` settings are searched, 0 takes the defaults. NaN and infinities are missing values. Same inputs
+    customer; ``trials`` settings are searched (0: the defaults). NaN and infinities are missing values. Same inputs
     and seed give the same model, bit for bit. Raises BadInput where nothing can be learnt.
     """
     economics = economics or Economics()
     x, y, customers = _checked(features, churned, groups)
     # One thread of linear algebra: results do not depend on the number of cores, and folds run side by side instead.
-    with threadpool_limits(1), ThreadPoolExecutor(min(FOLDS, os.cpu_count() or 1)) as pool:
+    with threadpool_limits(1), stopping_early(), ThreadPoolExecutor(min(FOLDS, os.cpu_count() or 1)) as pool:
         folds = customer_folds(y, customers, seed)
         tuned = search(x, y, folds, seed=seed, trials=trials, pool=pool, progress=progress)
         held = [rows for _, rows in folds]
@@ -91,8 +92,12 @@ def train(
 def customer_folds(churned: NDArray[np.int64], customers: NDArray[Any], seed: int, count: int = FOLDS) -> list[Fold]:
     """At most ``count`` stratified folds (rows to fit on, rows held) in which no customer is on both sides."""
     fewest = min(len(np.unique(customers[churned == label])) for label in (0, 1))
-    splitter = StratifiedGroupKFold(min(count, fewest), shuffle=True, random_state=seed)
-    return list(splitter.split(np.zeros((len(churned), 1)), churned, customers))
+    for size in range(min(count, fewest), 1, -1):
+        splitter = StratifiedGroupKFold(size, shuffle=True, random_state=seed)
+        folds = list(splitter.split(np.zeros((len(churned), 1)), churned, customers))
+        if all(0 < churned[fit].sum() < len(fit) for fit, _ in folds):
+            return folds
+    raise BadInput("customers with both outcomes are too few to be parted into folds that each have both")
 
 
 def _members(tuned: Tuned, family: str) -> Sequence[Floats]:
@@ -126,26 +131,33 @@ def _importance(model: ChurnModel, x: Floats, seed: int) -> dict[str, float]:
 def _checked(
     features: pd.DataFrame, churned: ArrayLike, groups: ArrayLike | None
 ) -> tuple[Floats, NDArray[np.int64], NDArray[Any]]:
+    if not isinstance(features, pd.DataFrame):
+        raise BadInput(f"features must be a pandas DataFrame, this is {type(features).__name__}")
     y = np.asarray(churned)
-    customers = np.arange(len(features)) if groups is None else np.asarray(groups)
-    if not len(features) == len(y) == len(customers):
-        raise BadInput(f"{len(features)} feature rows, {len(y)} labels, {len(customers)} customers: they must match")
+    groups = np.arange(len(features)) if groups is None else groups
+    customers, _ = pd.factorize(np.asarray(groups, dtype=object))  # which rows belong together is all that matters
+    if not y.shape == customers.shape == (len(features),):
+        raise BadInput(f"{len(features)} feature rows, labels {y.shape}, customers {customers.shape}: they must match")
+    if (customers < 0).any():
+        raise BadInput(f"{(customers < 0).sum()} rows have no customer: leave them out, or give each one of its own")
     named = all(isinstance(c, str) for c in features.columns) and not features.columns.has_duplicates
     if features.shape[1] == 0 or not named:
         raise BadInput(f"the feature table needs columns with different names (text), it has {list(features.columns)}")
-    if text := [str(c) for c in features.columns if not pd.api.types.is_numeric_dtype(features[c])]:
+    if text := [c for c in features.columns if not _is_real(features[c])]:
         raise BadInput(f"the columns {text} are not numeric; leave them out or encode them")
     if not np.isin(y, (0, 1)).all():
-        raise BadInput(f"labels must be 0 or 1, found {sorted(set(y.tolist()) - {0, 1})[:5]}")
+        raise BadInput(f"labels must be 0 or 1, found {sorted(set(y.tolist()) - {0, 1}, key=str)[:5]}")
     fewest = min(len(np.unique(customers[y == label])) for label in (0, 1))
     if fewest < 2:
         raise BadInput(
             f"{int(y.sum())} of {len(y)} rows churned, so that one class has {fewest} customers; at least two are "
             "needed: use a longer log, a longer horizon or more snapshots"
         )
-    # Groups of any type become numbers: the folds depend on which rows belong together, not on what they are called.
-    _, customers = np.unique(customers, return_inverse=True)
     return numbers(features), y.astype(np.int64), customers
+
+
+def _is_real(column: pd.Series) -> bool:
+    return pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_complex_dtype(column)
 
 
 def numbers(features: pd.DataFrame) -> Floats:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-Floats = NDArray[np.float64]
+from churn.core.arrays import Floats
 
 BINS = 10
 """Calibration is looked at in tenths of the rows; the first of them is the top 10 % of lift and capture."""

@@ -8,9 +8,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from churn.core.arrays import Floats
 from churn.core.assessment import Assessment
 from churn.core.model_words import interval
-from churn.core.weighted_metrics import Floats, Ranking
+from churn.core.weighted_metrics import Ranking
 from churn.io.figure_style import ACCENT, INK, QUIET, in_percent, titled_axes
 
 _DASHES: tuple[Any, ...] = ("--", ":", "-.", (0, (1, 3)))

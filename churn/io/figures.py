@@ -10,10 +10,10 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from numpy.typing import NDArray
 
+from churn.core.arrays import Floats
 from churn.core.assessment import Assessment
 from churn.core.model_words import interval
 from churn.core.resampling import Estimate
-from churn.core.weighted_metrics import Floats
 from churn.io.curve_figures import CURVES, curve
 from churn.io.figure_style import ACCENT, BAND, INK, QUIET, headline, in_money, in_percent, plain, titled_axes
 

@@ -7,12 +7,6 @@ from pathlib import Path
 import churn
 from churn.settings import REPOSITORY
 
-_TRAINING_CODE = (
-    "training", "search", "logistic", "curves", "boosting", "calibration", "model", "evaluation", "weighted_metrics",
-    "features", "feature", "core_features", "extended_features",
-)  # fmt: skip
-"""Modules of churn.core that decide what model comes of a panel."""
-
 
 def code_version() -> str:
     """Package version and, in a checkout, the commit; with + when files were changed since."""
@@ -26,7 +20,7 @@ def code_version() -> str:
 
 
 def training_code_fingerprint() -> str:
-    """sha256 over the sources that a training depends on."""
+    """sha256 over the sources that a training and its evaluation may depend on: the core without the simulator."""
     core = Path(churn.__file__).parent / "core"
-    sources = b"".join((core / f"{name}.py").read_bytes() for name in _TRAINING_CODE)
-    return hashlib.sha256(sources).hexdigest()
+    sources = [path for path in sorted(core.glob("*.py")) if not path.name.startswith("simul")]
+    return hashlib.sha256(b"".join(path.name.encode() + path.read_bytes() for path in sources)).hexdigest()

@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from churn.core.model import ChurnModel
+from churn.core.model import CORE, FULL, ChurnModel
 from churn.errors import BadInput
 
 if TYPE_CHECKING:
     import pandas as pd
 
-CORE, FULL = "core", "full"
-"""The models of a version: on the features that any caller has, and on all."""
+__all__ = ["CORE", "FULL", "Candidate", "ModelVersion", "Models"]
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from churn.core.arrays import Floats, Ints
 from churn.core.events import DAY_MS
-from churn.core.simulated_customers import Floats, Ints
 from churn.core.simulated_events import AUTHS, Coded, Log, RawTable, customer_ids
 from churn.core.simulated_sessions import CANCEL, Day
 from churn.core.simulation import live

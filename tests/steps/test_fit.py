@@ -48,7 +48,7 @@ def test_both_models_are_fitted_on_the_earlier_cut_offs_and_measured_on_the_late
         assert 0.5 < auc.low < auc.value < auc.high  # type: ignore[operator]
         assert model.contributions(holdout).sum(axis=1) == pytest.approx(logit(fitted.probability[name]))
     assert {c.name: c.passed for c in fitted.canaries} == {"leakage": True, "shuffled labels": True}
-    assert any("64 features" in s or f"{len(FEATURES)} features" in s for s in said)
+    assert any(f"{len(FEATURES)} features" in s for s in said)
 
 
 def test_outcomes_of_the_hold_out_are_not_trained_on(settings: Settings) -> None:
