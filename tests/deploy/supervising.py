@@ -29,6 +29,11 @@ subprocess.run([sys.executable, "-c", child, grandchild], check=True)
 )
 
 
+def _heed() -> None:
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
 class Started:
     """A running supervisor. ``everything`` is each process that carries this test's data home or was below it."""
 
@@ -38,8 +43,8 @@ class Started:
         with self.output.open("wb") as file:
             self.process = subprocess.Popen(
                 argv, stdout=file, stderr=subprocess.STDOUT, start_new_session=True, cwd=REPOSITORY, env=_environment(),
-                # What a shell runs in the background ignores SIGINT, and hands that down to make.
-                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+                # What a shell runs in the background ignores SIGINT, what nohup runs SIGHUP, and both hand that down.
+                preexec_fn=_heed,
             )  # fmt: skip
         self._seen: set[psutil.Process] = set()
 
