@@ -31,6 +31,14 @@ class Identity(NamedTuple):
             return None
         return process if alive and same else None
 
+    @property
+    def reused(self) -> bool:
+        """The pid belongs to another process now. No pid is given away that is still a session's: that is over too."""
+        try:
+            return abs(psutil.Process(self.pid).create_time() - self.created) > _SAME_START_SECONDS
+        except psutil.Error:
+            return False
+
 
 def identify(process: psutil.Process) -> Identity | None:
     """``None`` when it ended meanwhile."""
@@ -48,7 +56,7 @@ def family(leaders: Collection[Identity]) -> set[Identity]:
             found.add(leader)
             with contextlib.suppress(psutil.Error):
                 found.update(filter(None, map(identify, process.children(recursive=True))))
-    oldest = {leader.pid: leader.created - _SAME_START_SECONDS for leader in leaders}
+    oldest = {leader.pid: leader.created - _SAME_START_SECONDS for leader in leaders if not leader.reused}
     for pid in psutil.pids():
         with contextlib.suppress(OSError, psutil.Error):
             session = os.getsid(pid)

@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -86,6 +88,18 @@ def test_a_pid_that_now_belongs_to_somebody_else_is_left_alone(supervise: Superv
     started = supervise(polite=POLITE)
     started.await_text("ready")
     assert "left behind" not in started.text()
+
+
+def test_a_session_that_now_belongs_to_somebody_else_is_left_alone(supervise: Supervise, tmp_path: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], start_new_session=True) as other:
+        run_file = tmp_path / "run" / "processes.json"
+        run_file.parent.mkdir()
+        born = psutil.Process(other.pid).create_time()
+        run_file.write_text(f'{{"leaders": [[{other.pid}, {born - 3600}]], "known": []}}')
+        started = supervise(polite=POLITE)
+        started.await_text("ready")
+        assert other.poll() is None
+        other.kill()
 
 
 def test_a_service_that_dies_at_the_start_shows_its_log_and_takes_the_others_down(supervise: Supervise) -> None:
