@@ -36,7 +36,7 @@ class Effort:
 
     folds: int = 5
     trials: int = TRIALS
-    customers: int = 12_000
+    customers: int = 8_000
     """Simulated, for the comparison with the truth."""
     days: int = 90
     resembling: int = 16_000

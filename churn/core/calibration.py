@@ -16,10 +16,14 @@ from scipy.special import expit, log_expit
 from churn.core.arrays import Floats
 
 
+def log_losses(churned: NDArray[np.int64], log_odds: Floats) -> Floats:
+    """Negative log-likelihood of each row (n,), exact however extreme: one confident mistake is not forgiven."""
+    return -np.asarray(log_expit(np.where(churned == 1, log_odds, -log_odds)))
+
+
 def log_loss(churned: NDArray[np.int64], log_odds: Floats) -> float:
-    """Mean negative log-likelihood, exact however extreme the log-odds: one confident mistake is not forgiven."""
-    signed = np.where(churned == 1, log_odds, -log_odds)
-    return float(-np.mean(log_expit(signed)))
+    """Mean of :func:`log_losses`."""
+    return float(log_losses(churned, log_odds).mean())
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,7 @@ class ModelCard:
     threshold: float
     """From this probability on, the decision is 1."""
     family: str
-    """``logistic``, ``xgboost`` or ``blend``: the one with the lowest cross-validated log loss."""
+    """``blend``; ``logistic`` or ``xgboost`` where one alone has a clearly lower cross-validated log loss."""
     families: Mapping[str, float]
     """Cross-validated log loss of each family, and of ``base rate``, which knows nothing.
 

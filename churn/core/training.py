@@ -1,7 +1,7 @@
 """From a numeric table and 0/1 labels to a :class:`~churn.core.model.ChurnModel`.
 
 Two members, curves and trees, are each tuned by cross-validated log loss; either alone and both together are then
-calibrated out of fold, and the best of the three is fitted on all rows.
+calibrated out of fold. Both together are fitted on all rows, unless one alone is clearly better.
 """
 
 import os
@@ -19,7 +19,7 @@ from threadpoolctl import threadpool_limits
 
 from churn.core.arrays import Floats
 from churn.core.boosting import Fold, fit_boosting
-from churn.core.calibration import cross_fitted, fit_calibration, log_loss
+from churn.core.calibration import cross_fitted, fit_calibration, log_loss, log_losses
 from churn.core.curves import finite
 from churn.core.evaluation import Economics, evaluate
 from churn.core.logistic import fit_logistic, stopping_early
@@ -65,7 +65,7 @@ def train(
         held = [rows for _, rows in folds]
         log_odds = {name: cross_fitted(_members(tuned, name), y, held) for name in _FAMILIES}
         losses = {name: log_loss(y, z) for name, z in log_odds.items()}
-        family = min(losses, key=losses.__getitem__)
+        family = _family(y, log_odds)
         progress(f"fitting the {family} model on all {len(x):,} rows")
         uses = _FAMILIES[family]
         curves = fit_logistic(x, y, tuned.curves) if "curves" in uses else None
@@ -98,6 +98,22 @@ def customer_folds(churned: NDArray[np.int64], customers: NDArray[Any], seed: in
         if all(0 < churned[fit].sum() < len(fit) for fit, _ in folds):
             return folds
     raise BadInput("customers with both outcomes are too few to be parted into folds that each have both")
+
+
+def _family(y: NDArray[np.int64], log_odds: Mapping[str, Floats]) -> str:
+    """The blend, unless a member alone has a log loss lower by two standard errors of the paired difference.
+
+    The search flatters the folds of the member it worked on most; the blend is what is left when it errs. (Nested on
+    the public panel: log loss 0.1559 and ROC AUC 0.740 by the lowest figure, 0.1556 and 0.743 by this rule.)
+    """
+    losses = {name: log_losses(y, z) for name, z in log_odds.items()}
+    chosen = "blend"
+    for name in ("logistic", "xgboost"):
+        gain = losses["blend"] - losses[name]
+        clear = gain.mean() > 2 * gain.std() / np.sqrt(len(y))
+        if clear and losses[name].mean() < losses[chosen].mean():
+            chosen = name
+    return chosen
 
 
 def _members(tuned: Tuned, family: str) -> Sequence[Floats]:
