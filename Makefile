@@ -45,9 +45,9 @@ format: install ## Format the code and fix what can be fixed by itself
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: install ## Run the benchmarks and print their table
+bench: install ## Run the benchmarks of speed and print their table
 	@if [ -f benchmarks/__main__.py ]; then exec $(BIN)/python -m benchmarks $(ARGS); \
-	else echo "There are no benchmarks yet: benchmarks/__main__.py does not exist."; fi
+	else echo "There are no benchmarks of speed yet; make bench-quality measures the models."; fi
 
 bench-quality: install ## How good the models are, on public tables: benchmarks/RESULTS.md (half an hour)
 	@exec $(BIN)/python -m benchmarks.quality $(ARGS)

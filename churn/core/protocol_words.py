@@ -102,7 +102,7 @@ def explain_difference(reference: ReferenceResult, honest: HonestResult) -> list
         words.append(f"Here the reference protocol reports {-gap:.2f} less than the recipe reaches before the fact.")
     else:
         words.append(
-            f"The two intervals overlap, so this log does not show that the protocols differ (by {gap:+.2f} here)."
+            f"The two intervals overlap: this log does not clearly show that the protocols differ (by {gap:+.2f} here)."
         )
     return words
 

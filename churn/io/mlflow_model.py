@@ -13,7 +13,7 @@ from churn.io.versions import CORE, FULL, Models
 class RegisteredChurnModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
     """Feature columns in; ``churn_probability``, ``churn_prediction`` and which ``model`` answered out.
 
-    A row with a number for every feature is answered by the full model, any other by the core model.
+    A row with a number for every extended feature is answered by the full model, any other by the core model.
     """
 
     def load_context(self, context: Any) -> None:

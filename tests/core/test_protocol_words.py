@@ -56,7 +56,7 @@ def test_the_difference_is_claimed_only_as_far_as_the_intervals_go() -> None:
         "So 0.23 of the reference's ROC AUC is not there when" in explain_difference(reference(high), honest(low))[-1]
     )
     assert "0.23 less" in explain_difference(reference(low), honest(high))[-1]
-    assert "does not show that the protocols differ" in explain_difference(reference(high), honest(wide))[-1]
+    assert "does not clearly show that the protocols differ" in explain_difference(reference(high), honest(wide))[-1]
     assert len(explain_difference(reference(high), honest(Estimate(None)))) == 1
 
 

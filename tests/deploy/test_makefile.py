@@ -72,4 +72,4 @@ def test_no_python_at_all_is_said_plainly(checkout: Path) -> None:
 
 def test_bench_says_so_while_there_are_none(checkout: Path) -> None:
     recipe = _make(REPOSITORY, "--dry-run", "bench").stdout
-    assert "There are no benchmarks yet" in recipe
+    assert "There are no benchmarks of speed yet" in recipe
