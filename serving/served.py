@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from churn.core.features import CORE_FEATURES, FEATURE_NAMES, FEATURES, Feature
-from churn.core.model import ChurnModel
+from churn.core.model import CORE, FULL, ChurnModel
 from churn.errors import ContractViolation
-from churn.io.registry import CORE, FULL, Models, ModelVersion
+from churn.io.registry import Models, ModelVersion
 from serving.customers import NAMES, Customers
 
 

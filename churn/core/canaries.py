@@ -98,6 +98,8 @@ def leaky_columns(
     if implausible_auc >= 1 or not all(0 < y.sum() < len(y) for side in sides for y in side):
         return Canary("leakage", True, "not looked for: switched off, or one kind of outcome only")
     rate = _Rates(before, half, after)
+    if 0.5 + _COLUMN_STANDARD_ERRORS * rate.error_before >= 1:
+        return Canary("leakage", True, "too few customers of one kind to tell: chance alone could separate them")
     suspects = {}
     for name in training.columns:
         past, future = rate.powers(numbers(training[[name]])[:, 0], numbers(later[[name]])[:, 0])

@@ -16,7 +16,7 @@ def percent(share: float) -> str:
     return f"{share:.{0 if share >= 0.0995 else 1}%}".replace("%", " %").replace("-", "−")
 
 
-def interval(found: Estimate, digits: int) -> str:
+def interval(found: Estimate, digits: int = 3) -> str:
     """As in 0.751 (0.736 to 0.766); a dash where the figure is undefined."""
     if found.value is None:
         return "–"

@@ -3,8 +3,9 @@
 from collections.abc import Mapping, Sequence
 
 from churn.core.honest_protocol import HonestResult
+from churn.core.model_words import interval
 from churn.core.oracle import OracleResult
-from churn.core.protocol_words import interval, numbered
+from churn.core.protocol_words import numbered
 from churn.core.reference_protocol import ReferenceResult
 from churn.core.resampling import Estimate
 

@@ -3,21 +3,14 @@
 from collections.abc import Sequence
 
 from churn.core.honest_protocol import HonestResult
+from churn.core.model import CORE, FULL
+from churn.core.model_words import interval
 from churn.core.oracle import OracleResult, Rival
 from churn.core.reference_protocol import CLOCKS, SILENCE, TOTALS, ReferenceResult
 from churn.core.resampling import Estimate
 
 _TELLS_NOTHING = 0.55
 """A single feature's ROC AUC below this is not worth a reason."""
-
-
-def interval(found: Estimate, digits: int = 3) -> str:
-    """0.712 (0.650–0.771), or what of it is defined."""
-    if found.value is None:
-        return "undefined"
-    if found.low is None or found.high is None:
-        return f"{found.value:.{digits}f}"
-    return f"{found.value:.{digits}f} ({found.low:.{digits}f}–{found.high:.{digits}f})"
 
 
 def explain_reference(found: ReferenceResult) -> list[str]:
@@ -52,14 +45,14 @@ def explain_reference(found: ReferenceResult) -> list[str]:
 
 def explain_honest(found: HonestResult) -> list[str]:
     """What can be said before the fact."""
-    core, full = found.models["core"].metrics["roc_auc"], found.models["full"].metrics["roc_auc"]
+    core, full = found.models[CORE].metrics["roc_auc"], found.models[FULL].metrics["roc_auc"]
     best = max(found.baselines, key=lambda name: found.baselines[name]["roc_auc"].value or 0.0)
     words = [
         f"Before the fact, for the {found.customers:,} customers at risk on {found.holdout}, of whom {found.churned:,} "
         f"churned within {found.horizon_days} days, this platform's model reaches ROC AUC {interval(core)} on the 13 "
         f"core features and {interval(full)} on all.",
     ]
-    lead = found.models["full"].versus[best]["roc_auc"]
+    lead = found.models[FULL].versus[best]["roc_auc"]
     if lead.value is not None and lead.low is not None and lead.high is not None:
         beats = "surely more than" if lead.low > 0 else "surely less than" if lead.high < 0 else "not surely other than"
         words.append(
@@ -72,7 +65,7 @@ def explain_honest(found: HonestResult) -> list[str]:
 
 def _decision(found: HonestResult) -> str:
     """Why recall is low and accuracy says little."""
-    full, stay = found.models["full"], 1 - found.churned / found.customers
+    full, stay = found.models[FULL], 1 - found.churned / found.customers
     contacted = full.confusion["tp"] + full.confusion["fp"]
     whom = f"{contacted:,} of them, {full.confusion['tp']:,} rightly" if contacted else "none of them"
     return (

@@ -4,10 +4,10 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from churn.core.model import ChurnModel
+from churn.core.model import CORE, FULL, ChurnModel
 from churn.errors import ContractViolation
 from churn.io.mlflow_store import configure
-from churn.io.versions import CORE, FULL, Candidate
+from churn.io.versions import Candidate
 
 if TYPE_CHECKING:
     from mlflow.models.model import ModelInfo

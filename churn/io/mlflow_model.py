@@ -7,7 +7,8 @@ import mlflow
 import numpy as np
 import pandas as pd
 
-from churn.io.versions import CORE, FULL, Models
+from churn.core.model import CORE, FULL
+from churn.io.versions import Models
 
 
 class RegisteredChurnModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc]

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 from churn.errors import BadInput
 from churn.io.mlflow_logging import log_models, model_folders
 from churn.io.mlflow_store import Store, configure, make_store
-from churn.io.versions import CORE, FULL, Candidate, Models, ModelVersion
+from churn.io.versions import Candidate, Models, ModelVersion
 from churn.settings import Settings
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-__all__ = ["CORE", "FULL", "Candidate", "ModelVersion", "Models", "Registry", "make_store"]
+__all__ = ["Candidate", "ModelVersion", "Models", "Registry", "make_store"]
 
 _IDENTITY = "churn.identity"
 """Tag of a version: what it was trained from. The same again is the same version."""

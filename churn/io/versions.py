@@ -15,8 +15,6 @@ from churn.errors import BadInput
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["CORE", "FULL", "Candidate", "ModelVersion", "Models"]
-
 
 @dataclass(frozen=True)
 class Models:

@@ -7,10 +7,11 @@ from pathlib import Path
 import pandas as pd
 
 from churn.core.assessment import Assessment
+from churn.core.model import CORE, FULL
 from churn.core.model_card import model_card
 from churn.io.figures import save_figures
 from churn.io.lake import write_json
-from churn.io.registry import CORE, FULL, Candidate
+from churn.io.registry import Candidate
 from churn.steps.fit import COLUMNS, SEED, Fitted
 
 

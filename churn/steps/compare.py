@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from churn.core.promotion import Decision, decide
-from churn.errors import NotReady
+from churn.errors import ContractViolation, NotReady
 from churn.io.lake import Lake, fingerprint, write_json
 from churn.io.registry import ModelVersion, Registry
 from churn.settings import Settings
@@ -62,7 +62,12 @@ def _decide(registry: Registry, lake: Lake, champion: ModelVersion | None, chall
         return Decision(False, (fault,), {})
     panel = pq.ParquetFile(_panel(lake, challenger.tags)).read().to_pandas()
     holdout = panel[panel["as_of"] == panel["as_of"].max()]
-    (_, old), (_, new) = (registry.load(v).best_for(list(holdout.columns)) for v in (champion, challenger))
+    _, new = registry.load(challenger).best_for(list(holdout.columns))
+    try:
+        _, old = registry.load(champion).best_for(list(holdout.columns))
+    except ContractViolation as e:
+        way_out = f"archive version {champion.version} in MLflow; without a champion the challenger needs no comparison"
+        return Decision(False, (f"the champion cannot be read, so that nothing is compared: {e}", way_out), {})
     before, after = old.predict_proba(holdout), new.predict_proba(holdout)
     if np.array_equal(before, after) and old.threshold != new.threshold:
         why = f"the same probabilities; the business figures move the threshold from {old.threshold} to {new.threshold}"

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from churn.core.baselines import BASE_RATE
 from churn.core.honest_protocol import HonestResult, check_holdout, honest_result
 from churn.core.labels import PanelPlan
+from churn.core.model import FULL
 from churn.core.oracle import OracleResult, compare_with_oracle, true_probability
 from churn.core.protocol_text import report_text
 from churn.core.protocol_words import explain_difference, explain_honest, explain_oracle, explain_reference
@@ -22,7 +23,6 @@ from churn.io.lake import Lake, write_json, write_text
 from churn.io.point_in_time import everyone_at, panel_at
 from churn.io.raw import load_contract
 from churn.io.truth import true_hazards
-from churn.io.versions import FULL
 from churn.settings import Settings
 from churn.steps.build_panel import planned
 from churn.steps.fit import fit_panel, split

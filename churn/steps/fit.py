@@ -14,11 +14,10 @@ from churn.core.canaries import Canary, leaky_columns, shuffled_labels
 from churn.core.evaluation import Economics
 from churn.core.events import SourceContract
 from churn.core.features import CORE_FEATURES, FEATURE_NAMES
-from churn.core.model import ChurnModel
+from churn.core.model import CORE, FULL, ChurnModel
 from churn.core.training import train
 from churn.errors import ContractViolation
 from churn.io.raw import load_contract
-from churn.io.versions import CORE, FULL
 from churn.settings import Settings
 
 SEED = 42

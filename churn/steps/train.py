@@ -11,11 +11,12 @@ from pathlib import Path
 import pandas as pd
 import pyarrow.parquet as pq
 
+from churn.core.model import CORE
 from churn.errors import NotReady
 from churn.io.lake import Lake, fingerprint
 from churn.io.provenance import code_version, training_code_fingerprint
 from churn.io.raw import load_contract
-from churn.io.registry import CORE, ModelVersion, Registry
+from churn.io.registry import ModelVersion, Registry
 from churn.settings import Settings
 from churn.steps.build_panel import build_panel
 from churn.steps.candidate import candidate

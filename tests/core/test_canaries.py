@@ -67,6 +67,8 @@ def test_many_columns_of_noise_and_few_churners_are_not_suspected(churners: int)
         churned, after = ((rng.permutation(300) < churners).astype(int) for _ in range(2))
         found = leaky_columns(x, churned, np.arange(300), later, after)
         assert found.passed, found.message
+        if churners <= 10:  # it does not call a table clean that it could not judge
+            assert "too few" in found.message or "one kind" in found.message
 
 
 @pytest.mark.parametrize(

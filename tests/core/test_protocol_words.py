@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from churn.core.honest_protocol import HonestResult, Measured
+from churn.core.model_words import interval
 from churn.core.oracle import OracleResult, Rival
 from churn.core.protocol_text import report_text
 from churn.core.protocol_words import (
@@ -10,7 +11,6 @@ from churn.core.protocol_words import (
     explain_honest,
     explain_oracle,
     explain_reference,
-    interval,
 )
 from churn.core.reference_protocol import CLOCKS, SILENCE, TOTALS, Ablation, ReferenceResult, SingleFeature
 from churn.core.resampling import Estimate
@@ -95,6 +95,6 @@ def test_the_text_holds_the_write_ups_table_and_its_confusion_matrix() -> None:
 
 
 def test_an_undefined_figure_has_no_made_up_interval() -> None:
-    assert interval(Estimate(None)) == "undefined"
-    assert interval(Estimate(0.5)) == "0.500"
-    assert interval(Estimate(0.1234, 0.1, 0.2), 4) == "0.1234 (0.1000–0.2000)"
+    assert interval(Estimate(None)) == "–"
+    assert interval(Estimate(0.5)) == "0.500 (no interval)"
+    assert interval(Estimate(0.1234, 0.1, 0.2), 4) == "0.1234 (0.1000 to 0.2000)"

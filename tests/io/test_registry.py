@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from churn.core.model import ChurnModel
+from churn.core.model import CORE, FULL, ChurnModel
 from churn.core.training import train
 from churn.errors import BadInput, ContractViolation, Unavailable
-from churn.io.registry import CORE, FULL, Candidate, Models, ModelVersion, Registry
+from churn.io.registry import Candidate, Models, ModelVersion, Registry
 from churn.settings import Settings
 from tests.early_version import register_early
 

@@ -16,8 +16,9 @@ import pytest
 import uvicorn
 
 from churn.core.features import CORE_FEATURES, FEATURES, Feature
+from churn.core.model import CORE, FULL
 from churn.core.training import train
-from churn.io.registry import CORE, FULL, Candidate, Models, ModelVersion, Registry
+from churn.io.registry import Candidate, Models, ModelVersion, Registry
 from churn.io.scorebook import ScoreBook
 from churn.settings import Settings
 from serving.app import create_app

@@ -14,8 +14,9 @@ import pandas as pd
 import pytest
 
 from churn.core.features import FEATURES
+from churn.core.model import CORE, FULL
 from churn.core.training import train
-from churn.io.registry import CORE, FULL, Models, ModelVersion
+from churn.io.registry import Models, ModelVersion
 from tests.early_version import register_early
 from tests.serving.conftest import (
     CUSTOMER,

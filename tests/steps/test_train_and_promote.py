@@ -177,6 +177,23 @@ def test_a_version_of_another_contract_or_without_its_tags_is_not_promoted(ready
     assert registry.production() == registry.version("1")
 
 
+def test_a_champion_that_cannot_be_read_stays_and_the_reason_says_the_way_out(ready: Settings) -> None:
+    train(ready, AS_OF - WEEK)
+    for manifest in ready.artifact_root.rglob("manifest.json"):
+        manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "format": 1}))
+    train(ready, AS_OF)
+    report = compare(ready)
+    assert not report.promote
+    assert "the champion cannot be read" in report.reasons[0]
+    assert "archive version 1 in MLflow" in report.reasons[1]
+    import mlflow
+
+    mlflow.MlflowClient().transition_model_version_stage("churn", "1", "Archived")
+    assert compare(ready).promote
+    promote(ready)
+    assert Registry(ready).production() == Registry(ready).version("2")
+
+
 def test_a_panel_that_has_changed_since_is_no_evidence(ready: Settings) -> None:
     train(ready, AS_OF - WEEK)
     train(ready, AS_OF)

@@ -11,10 +11,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from churn.core.features import CORE_FEATURES, FEATURE_NAMES
-from churn.core.model import ChurnModel
+from churn.core.model import CORE, FULL, ChurnModel
 from churn.core.training import train
 from churn.io.lake import Lake, fingerprint
-from churn.io.registry import CORE, FULL, Candidate, Models, ModelVersion, Registry
+from churn.io.registry import Candidate, Models, ModelVersion, Registry
 from churn.io.scorebook import ScoreBook
 from churn.settings import Settings
 from churn.steps.build_panel import build_panel
