@@ -25,17 +25,17 @@ def buy_till_you_die(summary: pd.DataFrame, horizon_days: int) -> tuple[pd.DataF
 
     ``summary`` has ``customer_id``, ``frequency``, ``recency`` and ``T``. Raises NoPeer.
     """
-    python = _environment("bgnbd", _LIFETIMES)
+    python = environment("bgnbd", _LIFETIMES)
     with tempfile.TemporaryDirectory(prefix="churn-peer-") as folder:
         given, found = Path(folder) / "summary.csv", Path(folder) / "found.csv"
         summary.to_csv(given, index=False)
         script = _REPOSITORY / "benchmarks" / "run_lifetimes.py"
         # Isolated: neither our packages nor the user's own are seen.
-        _run([str(python), "-I", "-W", "ignore", str(script), str(given), str(found), str(horizon_days)])
+        run([str(python), "-I", "-W", "ignore", str(script), str(given), str(found), str(horizon_days)])
         return pd.read_csv(found, dtype={"customer_id": str}), _LIFETIMES[0]
 
 
-def _environment(name: str, packages: tuple[str, ...]) -> Path:
+def environment(name: str, packages: tuple[str, ...]) -> Path:
     """The interpreter of the environment; made anew unless a stamp says that it holds these packages."""
     folder = _ENVIRONMENTS / name
     python, stamp = folder / "bin" / "python", folder / "packages.txt"
@@ -46,12 +46,12 @@ def _environment(name: str, packages: tuple[str, ...]) -> Path:
         venv.create(folder, clear=True, with_pip=True)
     except (OSError, subprocess.CalledProcessError) as e:
         raise NoPeer(f"no virtual environment could be made in {folder.relative_to(_REPOSITORY)}: {e}") from e
-    _run([str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *packages])
+    run([str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *packages])
     stamp.write_text(wanted)
     return python
 
 
-def _run(command: list[str]) -> None:
+def run(command: list[str]) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         last = (done.stderr.strip() or done.stdout.strip()).splitlines()[-1:] or ["no message"]

@@ -1,7 +1,8 @@
 """Runs the feature and label SQL over the lake for any set of cut-offs, in one pass."""
 
 from collections.abc import Sequence
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import Literal
 
 import pyarrow as pa
@@ -9,20 +10,24 @@ import pyarrow as pa
 from churn.core.events import SourceContract
 from churn.core.features import CORE_FEATURES, features_sql, session_days_sql
 from churn.core.labels import labels_sql
+from churn.errors import NotReady
 from churn.io.engines.duckdb import open_engine
 from churn.io.lake import Lake
 
 _EPOCH = date(1970, 1, 1)
 
 
-def features_at(lake: Lake, as_of: date, *, known_at: Literal["now", "then"] = "now") -> pa.Table:
+def features_at(
+    lake: Lake, as_of: date, *, known_at: Literal["now", "then"] = "now", history_days: int | None = None
+) -> pa.Table:
     """``customer_id`` and one double column per feature for every customer at risk at ``as_of``, by customer.
 
     ``known_at="then"`` leaves out events that were ingested at or after the cut-off, as a run on that day did.
-    Raises NotReady when there are no events before ``as_of``.
+    ``history_days`` looks at so many days of log before the cut-off only: totals and rates of two cut-offs are alike
+    only over equal lengths of log. Raises NotReady when there are no such events.
     """
     known_before = int(datetime(as_of.year, as_of.month, as_of.day, tzinfo=UTC).timestamp() * 1000)
-    with open_engine({"events": lake.event_files(before=as_of)}) as engine:
+    with open_engine({"events": _files(lake, as_of, history_days)}) as engine:
         engine.register("snapshots", _snapshots([as_of]))
         session_days = session_days_sql("events", known_before_ms=known_before if known_at == "then" else None)
         engine.execute(f"create temp table session_days as {session_days}")
@@ -68,6 +73,16 @@ def everyone_at(lake: Lake, as_of: date) -> pa.Table:
             f"join (select customer_id, {cancelled} from session_days group by customer_id) as c using (customer_id) "
             "order by customer_id"
         )
+
+
+def _files(lake: Lake, as_of: date, history_days: int | None) -> list[Path]:
+    files = lake.event_files(before=as_of)  # says what is missing when there is nothing
+    if history_days is None:
+        return files
+    first = as_of - timedelta(days=history_days)
+    if not (recent := [lake.event_partition(day) for day in lake.event_days() if first <= day < as_of]):
+        raise NotReady(f"there are no events from {first} to {as_of}: ingest these days, or choose an earlier date")
+    return recent
 
 
 def _snapshots(days: Sequence[date]) -> pa.Table:

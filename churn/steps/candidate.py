@@ -9,6 +9,7 @@ import pandas as pd
 from churn.core.assessment import Assessment
 from churn.core.model import CORE, FULL
 from churn.core.model_card import model_card
+from churn.io.drift_store import FOLDER, StoredReference, save_reference
 from churn.io.figures import save_figures
 from churn.io.lake import write_json
 from churn.io.registry import Candidate
@@ -16,10 +17,18 @@ from churn.steps.fit import COLUMNS, SEED, Fitted
 
 
 def candidate(
-    fitted: Fitted, holdout: pd.DataFrame, tags: Mapping[str, str], identity: str, *, title: str, folder: Path
+    fitted: Fitted,
+    holdout: pd.DataFrame,
+    tags: Mapping[str, str],
+    identity: str,
+    *,
+    reference: StoredReference,
+    title: str,
+    folder: Path,
 ) -> Candidate:
     """Write the attachments into ``folder`` and put everything together."""
     _attach(folder, fitted, holdout, tags, title)
+    save_reference(reference, folder / FOLDER)
     return Candidate(
         models=fitted.models,
         name=f"{tags['as_of']}, {fitted.models[FULL].card.rows:,} rows",

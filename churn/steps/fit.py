@@ -17,7 +17,7 @@ from churn.core.features import CORE_FEATURES, FEATURE_NAMES
 from churn.core.model import CORE, FULL, ChurnModel
 from churn.core.training import train
 from churn.errors import ContractViolation
-from churn.io.raw import load_contract
+from churn.io.raw import contract_of
 from churn.settings import Settings
 
 SEED = 42
@@ -58,7 +58,7 @@ def fit_panel(panel: pd.DataFrame, settings: Settings, *, progress: Callable[[st
     """
     training, holdout = split(panel)
     columns = COLUMNS[FULL]
-    past, later = (_still_there(rows, load_contract(settings.contract)) for rows in (training, holdout))
+    past, later = (_still_there(rows, contract_of(settings)) for rows in (training, holdout))
     leakage = leaky_columns(
         past[columns], past["churned"], past["customer_id"], later[columns], later["churned"],
         implausible_auc=settings.leakage_auc,

@@ -11,16 +11,17 @@ from pathlib import Path
 import pandas as pd
 import pyarrow.parquet as pq
 
-from churn.core.model import CORE
+from churn.core.model import CORE, FULL
 from churn.errors import NotReady
 from churn.io.lake import Lake, fingerprint
 from churn.io.provenance import code_version, training_code_fingerprint
-from churn.io.raw import load_contract
+from churn.io.raw import contract_of
 from churn.io.registry import ModelVersion, Registry
 from churn.settings import Settings
 from churn.steps.build_panel import build_panel
 from churn.steps.candidate import candidate
 from churn.steps.compare import compare
+from churn.steps.drift_tables import drift_reference
 from churn.steps.fit import SEED, Fitted, economics, fit_panel, split
 from churn.steps.promote import promote
 
@@ -97,10 +98,15 @@ def train_on_panel(
 def _register(
     registry: Registry, fitted: Fitted, holdout: pd.DataFrame, tags: dict[str, str], identity: str, settings: Settings
 ) -> ModelVersion:
+    held_out = date.fromisoformat(tags["holdout_snapshot"])
+    reference = drift_reference(Lake(settings.data_home), contract_of(settings), held_out, fitted.models[FULL])
     with tempfile.TemporaryDirectory(prefix="churn-attachments-") as folder:
         return registry.register(
-            candidate(fitted, holdout, tags, identity, title=settings.registered_model, folder=Path(folder))
-        )
+            candidate(
+                fitted, holdout, tags, identity,
+                reference=reference, title=settings.registered_model, folder=Path(folder),
+            )
+        )  # fmt: skip
 
 
 def _tags(settings: Settings, as_of: date, holdout: pd.DataFrame) -> dict[str, str]:
@@ -114,7 +120,7 @@ def _tags(settings: Settings, as_of: date, holdout: pd.DataFrame) -> dict[str, s
         "holdout_customers": str(len(holdout)),
         "holdout_churned": str(int(holdout["churned"].sum())),
         "contract": settings.contract,
-        "horizon_days": str(load_contract(settings.contract).horizon_days),
+        "horizon_days": str(contract_of(settings).horizon_days),
         "panel_sha256": fingerprint(Lake(settings.data_home).panel(as_of)),
         "code_version": code_version(),
     }
