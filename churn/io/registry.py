@@ -6,6 +6,7 @@ changes when they go.
 
 import shutil
 import tempfile
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,8 @@ __all__ = ["Candidate", "ModelVersion", "Models", "Registry", "make_store"]
 
 _IDENTITY = "churn.identity"
 """Tag of a version: what it was trained from. The same again is the same version."""
+_NOTE = "churn.production.note"
+"""Tag of a version: what was to be written down of its last move to Production."""
 
 
 class Registry:
@@ -88,13 +91,73 @@ class Registry:
             )  # fmt: skip
             return self.version(str(created.version))
 
-    def promote(self, version: ModelVersion, reason: str) -> None:
-        """Make a version the only one at stage Production, alias ``champion``. Doing it twice changes nothing."""
-        self._move(version, "Production", "champion", reason)
+    def promote(self, version: ModelVersion, reason: str, *, note: str | None = None) -> None:
+        """Make a version the only one at stage Production, alias ``champion``. Doing it twice changes nothing.
+
+        ``note`` is kept with the version before anything moves; ``Registry.note`` reads it.
+        """
+        self._move(version, "Production", "champion", {"churn.production.reason": reason, _NOTE: note or ""})
 
     def stage(self, version: ModelVersion, reason: str) -> None:
-        """Let a version wait at stage Staging, alias ``challenger``."""
-        self._move(version, "Staging", "challenger", reason)
+        """Let a version wait at stage Staging, alias ``challenger``.
+
+        Raises BadInput for the one in production: no model would be left there.
+        """
+        if self.version(version.version).stage == "Production":
+            raise BadInput(f"version {version.version} is in production: promote another one before it can wait")
+        self._move(version, "Staging", "challenger", {"churn.staging.reason": reason})
+
+    def mend(self) -> tuple[str, ...]:
+        """Leave one version at stage Production, and make the aliases name what the stages say; what was mended.
+
+        Only what was killed in the middle, or done by hand in MLflow, needs it.
+        """
+        mended = []
+        versions = self.versions()
+        production, staging = ([v for v in versions if v.stage == stage] for stage in ("Production", "Staging"))
+        if len(production) > 1:
+            self._transition(production[0], "Production")
+            rest = ", ".join(v.version for v in production[1:])
+            mended.append(f"version {production[0].version} alone is at stage Production; {rest} archived")
+        with self._calls() as client:
+            models = client.search_registered_models(f"name = '{self.name}'")
+            aliases = {name: str(version) for name, version in models[0].aliases.items()} if models else {}
+            for alias, holders in (("champion", production), ("challenger", staging)):
+                if holders and aliases.get(alias) != holders[0].version:
+                    client.set_registered_model_alias(self.name, alias, holders[0].version)
+                    mended.append(f"alias {alias} names version {holders[0].version}")
+                elif not holders and alias in aliases:
+                    client.delete_registered_model_alias(self.name, alias)
+                    mended.append(f"alias {alias} names no version")
+        return tuple(mended)
+
+    def attachment(self, version: ModelVersion, path: str, directory: Path) -> Path | None:
+        """Copy a file or folder attached to the version into ``directory``; where it lies there, or None without it."""
+        configure()
+        import mlflow
+
+        with self._calls() as client:
+            folder = str(Path(path).parent)
+            there = client.list_artifacts(version.run_id, None if folder == "." else folder)
+            if path not in {artifact.path for artifact in there}:
+                return None
+            directory.mkdir(parents=True, exist_ok=True)
+            copied = mlflow.artifacts.download_artifacts(
+                run_id=version.run_id,
+                artifact_path=path,
+                dst_path=str(directory),
+                tracking_uri=self._settings.tracking_uri,
+            )
+            return Path(copied)
+
+    def attach(self, version: ModelVersion, folder: Path, path: str) -> None:
+        """Add the files of ``folder`` to what is attached to the version, under ``path``; files there are replaced."""
+        with self._calls() as client:
+            client.log_artifacts(version.run_id, str(folder), path)
+
+    def note(self, version: ModelVersion) -> str:
+        """The note of the version's last promotion, or of one that was killed before it; empty without one."""
+        return version.tags.get(_NOTE, "")
 
     def download(self, version: ModelVersion, directory: Path) -> dict[str, Path]:
         """Copy a version's saved models into ``directory`` (made 0700); the folder of each, by name.
@@ -125,15 +188,21 @@ class Registry:
         at_stage = [v for v in self.versions() if v.stage == stage]
         return at_stage[0] if at_stage else None
 
-    def _move(self, version: ModelVersion, stage: str, alias: str, reason: str) -> None:
+    def _move(self, version: ModelVersion, stage: str, alias: str, tags: Mapping[str, str]) -> None:
         with self._calls() as client:
-            client.set_model_version_tag(self.name, version.version, f"churn.{stage.lower()}.reason", reason)
-            # The stage is what everything here reads, so it comes last: killed before it, the move is made again.
+            for key, value in tags.items():
+                client.set_model_version_tag(self.name, version.version, key, value)
             client.set_registered_model_alias(self.name, alias, version.version)
-            client.transition_model_version_stage(self.name, version.version, stage, archive_existing_versions=True)
+            # The stage is what everything here reads, so it comes last: killed before it, the move is made again.
+            self._transition(version, stage)
             aliases = client.get_registered_model(self.name).aliases
             if stage == "Production" and str(aliases.get("challenger")) == version.version:
                 client.delete_registered_model_alias(self.name, "challenger")
+
+    def _transition(self, version: ModelVersion, stage: str) -> None:
+        """One transaction of MLflow's: the one that was there goes as this one comes, never none and never two."""
+        with self._calls() as client:
+            client.transition_model_version_stage(self.name, version.version, stage, archive_existing_versions=True)
 
     def _drop_unfinished(self, client: "MlflowClient", identity: str) -> None:
         """Runs of the same training that never became a version: a killed attempt's, removed so that none lingers."""
@@ -165,5 +234,6 @@ def _version(v: Any) -> ModelVersion:
         stage=str(v.current_stage),
         run_id=str(v.run_id),
         created_at=datetime.fromtimestamp(v.creation_timestamp / 1000, UTC),
+        changed_at=datetime.fromtimestamp(v.last_updated_timestamp / 1000, UTC),
         tags=dict(v.tags),
     )

@@ -57,6 +57,8 @@ class ModelVersion:
     stage: str
     run_id: str
     created_at: datetime
+    changed_at: datetime
+    """When its stage was moved last."""
     tags: Mapping[str, str]
 
 

@@ -1,17 +1,22 @@
-"""Score: the Production model's probability for every customer at risk, published in one transaction."""
+"""Score: the Production model's probability for every customer at risk, published in one transaction.
+
+The challenger's, where one waits, is stored beside it: evidence for the next comparison that costs a second.
+"""
 
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import date
 
+import pandas as pd
 import pyarrow.parquet as pq
 
 from churn.errors import BadInput, NotReady
 from churn.io.lake import Lake
 from churn.io.registry import ModelVersion, Registry
-from churn.io.scorebook import ScoreBook
+from churn.io.scorebook import Publication, ScoreBook
 from churn.settings import Settings
 from churn.steps.build_features import build_features
+from churn.steps.reconcile import reconcile
 from churn.steps.validate_features import validate_features
 
 
@@ -28,6 +33,10 @@ class ScoreReport:
     mean_probability: float
     threshold: float
     published_at: str
+    shadow_version: str | None
+    """The challenger whose scores were stored beside these."""
+    shadow: str
+    """What came of it, or why there is none."""
 
 
 def score(settings: Settings, as_of: date) -> ScoreReport:
@@ -37,41 +46,27 @@ def score(settings: Settings, as_of: date) -> ScoreReport:
     return publish_scores(settings, as_of)
 
 
-def _refuse_hindsight(production: ModelVersion, as_of: date) -> None:
-    """A model knows the outcomes up to its hold-out: what it says of an earlier date is no forecast."""
-    known = production.tags.get("holdout_snapshot", "")
-    if str(as_of) < known:
-        raise BadInput(
-            f"version {production.version} was trained on outcomes up to {known}: its scores as of {as_of} would be "
-            f"hindsight. Score {known} or later, or train and promote a model as of an earlier date"
-        )
-
-
 def publish_scores(settings: Settings, as_of: date) -> ScoreReport:
     """Score the features of ``as_of`` and publish. The same date again gives the same rows.
 
-    Raises NotReady without features or without a Production model, BadInput where the model knows the outcomes.
+    Raises NotReady without features or without a Production model, BadInput where the model knows the outcomes. A
+    challenger that cannot be scored is a line in the report, never a failure.
     """
     path = Lake(settings.data_home).features(as_of)
     if not path.is_file():
         raise NotReady(f"there are no features as of {as_of}: run `churn features --as-of {as_of}` first")
+    reconcile(settings)
     registry = Registry(settings)
     production = registry.production()
     if production is None:
         raise NotReady("no model is in production: run `churn train` (or the DAG retrain_model) first")
-    _refuse_hindsight(production, as_of)
+    if hindsight := _hindsight(production, as_of):
+        known = production.tags["holdout_snapshot"]
+        raise BadInput(f"{hindsight}. Score {known} or later, or train and promote a model as of an earlier date")
     features = pq.ParquetFile(path).read().to_pandas()
-    name, model = registry.load(production).best_for(list(features.columns))
-    probability = model.predict_proba(features)
     with closing(ScoreBook(settings.score_database)) as book:
-        published = book.publish(
-            as_of,
-            production.version,
-            features["customer_id"].tolist(),
-            probability,
-            model.decide(probability),
-            threshold=model.threshold,
-        )
+        name, published = _publish(registry, book, production, features, as_of)
+        shadow_version, shadow = _shadow(registry, book, features, as_of)
     return ScoreReport(
         as_of=str(as_of),
         model_version=published.model_version,
@@ -81,4 +76,53 @@ def publish_scores(settings: Settings, as_of: date) -> ScoreReport:
         mean_probability=round(published.mean_probability, 6),
         threshold=published.threshold,
         published_at=published.published_at.isoformat(timespec="seconds"),
+        shadow_version=shadow_version,
+        shadow=shadow,
+    )
+
+
+def _publish(
+    registry: Registry,
+    book: ScoreBook,
+    version: ModelVersion,
+    features: pd.DataFrame,
+    as_of: date,
+    shadow: bool = False,
+) -> tuple[str, Publication]:
+    """Which of the version's models scored, and what was published."""
+    name, model = registry.load(version).best_for(list(features.columns))
+    probability = model.predict_proba(features)
+    return name, book.publish(
+        as_of,
+        version.version,
+        features["customer_id"].tolist(),
+        probability,
+        model.decide(probability),
+        threshold=model.threshold,
+        shadow=shadow,
+    )
+
+
+def _shadow(registry: Registry, book: ScoreBook, features: pd.DataFrame, as_of: date) -> tuple[str | None, str]:
+    """The challenger that was scored too, and what came of it."""
+    try:
+        challenger = registry.staging()
+        if challenger is None:
+            return None, "no challenger waits at stage Staging"
+        if hindsight := _hindsight(challenger, as_of):
+            return None, hindsight
+        _, published = _publish(registry, book, challenger, features, as_of, shadow=True)
+    except Exception as e:  # whatever a challenger does, the night's scores stand
+        return None, f"the challenger could not be scored: {type(e).__name__}: {e}"
+    mean = f"{published.mean_probability:.4f}"
+    return challenger.version, f"version {challenger.version} would have said {mean} on average"
+
+
+def _hindsight(version: ModelVersion, as_of: date) -> str | None:
+    """A model knows the outcomes up to its hold-out: what it says of an earlier date is no forecast."""
+    known = version.tags.get("holdout_snapshot", "")
+    if str(as_of) >= known:
+        return None
+    return (
+        f"version {version.version} was trained on outcomes up to {known}: its scores as of {as_of} would be hindsight"
     )

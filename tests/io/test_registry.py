@@ -120,6 +120,30 @@ def test_mlflow_answers_a_row_without_every_number_by_the_core_model(
         loaded.predict(ROWS[["a", "c"]])
 
 
+def test_what_is_attached_to_a_version_is_copied_and_more_can_be_added(
+    models: Models, settings: Settings, tmp_path: Path
+) -> None:
+    registry = Registry(settings)
+    version = registry.register(candidate(models, tmp_path / "files"))
+    note = registry.attachment(version, "note.txt", tmp_path / "copy")
+    assert note is not None and note.parent == tmp_path / "copy"
+    assert note.read_text() == "attached"
+    for nothing in ("drift", "drift/reference.json", "note.txt/deeper", "note"):
+        assert registry.attachment(version, nothing, tmp_path / "copy") is None
+
+    more = tmp_path / "more"
+    (more / "deep").mkdir(parents=True)
+    (more / "deep" / "reference.json").write_text("{}")
+    registry.attach(version, more, "drift")
+    folder = registry.attachment(version, "drift", tmp_path / "copy")
+    assert folder is not None and (folder / "deep" / "reference.json").read_text() == "{}"
+    (more / "deep" / "reference.json").write_text("[]")
+    registry.attach(version, more, "drift")  # again: replaced
+    file = registry.attachment(version, "drift/deep/reference.json", tmp_path / "again")
+    assert file is not None and file.read_text() == "[]"
+    assert registry.load(version).core.card == models.core.card  # the models are as they were
+
+
 def test_no_pickle_is_stored_anywhere(models: Models, settings: Settings, tmp_path: Path) -> None:
     Registry(settings).register(candidate(models, tmp_path / "files"))
     stored = [p for p in settings.artifact_root.rglob("*") if p.is_file()]

@@ -1,17 +1,14 @@
 """The score book on SQLite and on a real PostgreSQL: one night is published whole or not at all, and once."""
 
 import gc
-import os
-import shutil
 import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -27,67 +24,9 @@ NIGHT = date(2026, 3, 1)
 NEXT_NIGHT = NIGHT + timedelta(days=1)
 
 
-def free_port() -> int:
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return int(s.getsockname()[1])
-
-
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[str]:
-    """URL of a throwaway PostgreSQL cluster, made from the server's own binaries."""
-    binaries = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda p: int(p.parts[-3]))
-    if not binaries:
-        pytest.skip("PostgreSQL's server is not installed: no /usr/lib/postgresql/*/bin/initdb")
-    root = os.geteuid() == 0  # the server refuses to run as root
-    if root and not shutil.which("runuser"):
-        pytest.skip("PostgreSQL does not run as root, and there is no runuser to become `postgres`")
-    as_postgres = ["runuser", "-u", "postgres", "--"] if root else []
-    folder, port = Path(tempfile.mkdtemp(prefix="churn-postgres-")), free_port()
-    if root:
-        shutil.chown(folder, "postgres")
-    options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={folder} -c fsync=off"
-    pg_ctl = [*as_postgres, str(binaries[-1].with_name("pg_ctl")), "-D", str(folder / "data")]
-
-    def run(*command: str) -> None:
-        # Not captured: the server inherits the pipes, and one would wait for it to end.
-        with (folder.parent / f"{folder.name}.log").open("ab") as log:
-            subprocess.run(command, check=True, stdout=log, stderr=log, timeout=60, cwd="/")
-
-    try:
-        initdb = [str(binaries[-1]), "-D", str(folder / "data"), "-U", "churn", "--auth=trust", "-E", "UTF8"]
-        run(*as_postgres, *initdb, "--no-sync")
-        run(*pg_ctl, "-o", options, "-l", str(folder / "server.log"), "-w", "start")
-        yield f"postgresql://churn:geheim@127.0.0.1:{port}/postgres"
-    finally:
-        if (folder / "data" / "postmaster.pid").exists():
-            run(*pg_ctl, "-m", "immediate", "-w", "stop")
-        shutil.rmtree(folder)
-        (folder.parent / f"{folder.name}.log").unlink(missing_ok=True)
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """An empty database."""
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'scores.db'}"
-    url = sa.make_url(request.getfixturevalue("postgres"))
-    engine = sa.create_engine(url.set(drivername="postgresql+psycopg"), isolation_level="AUTOCOMMIT")
-    name = f"night_{time.monotonic_ns()}"
-    with engine.connect() as db:
-        db.execute(sa.text(f"create database {name}"))
-    engine.dispose()
-    return url.set(database=name).render_as_string(hide_password=False)
-
-
-@contextmanager
-def opened(url: str) -> Iterator[ScoreBook]:
-    """A score book whose connections are closed at the end: it has no way to do so itself."""
-    book = ScoreBook(url)
-    try:
-        yield book
-    finally:
-        book._engine.dispose()
+def opened(url: str) -> "closing[ScoreBook]":
+    """A score book whose connections are closed at the end."""
+    return closing(ScoreBook(url))
 
 
 @contextmanager
@@ -112,12 +51,18 @@ def top_of(url: str, limit: int = 10) -> list[Score]:
 
 
 def published(
-    url: str, scores: dict[str, float], *, night: date = NIGHT, version: str = "1", threshold: float = 0.5
+    url: str,
+    scores: dict[str, float],
+    *,
+    night: date = NIGHT,
+    version: str = "1",
+    threshold: float = 0.5,
+    shadow: bool = False,
 ) -> Publication:
     probability = np.array(list(scores.values()), float)
     prediction = (probability >= threshold).astype(np.int64)
     with opened(url) as book:
-        return book.publish(night, version, list(scores), probability, prediction, threshold=threshold)
+        return book.publish(night, version, list(scores), probability, prediction, threshold=threshold, shadow=shadow)
 
 
 def held(url: str) -> list[tuple[Any, ...]]:
@@ -226,6 +171,50 @@ def test_the_riskiest_come_first_and_ties_go_by_customer(url: str) -> None:
     assert [score.customer_id for score in top_of(url, 10)] == ["d", "a", "b", "e", "c"]
     assert [score.customer_id for score in top_of(url, 2)] == ["d", "a"]
     assert top_of(url, 0) == []
+
+
+def test_a_shadow_is_kept_beside_what_is_published_and_never_shown(url: str) -> None:
+    shown = published(url, {"a": 0.1, "b": 0.2}, version="1")
+    rows = held(url)
+    shadow = published(url, {"a": 0.9, "b": 0.8}, version="2", night=NEXT_NIGHT, shadow=True)
+    assert latest_of(url) == shown
+    assert [score.churn_probability for score in top_of(url)] == [0.2, 0.1]
+    assert held(url) == rows
+    with opened(url) as book:
+        assert (book.publications(), book.publications(shadow=True)) == ([shown], [shadow])
+        assert book.scores(shadow, shadow=True)["churn_probability"].tolist() == [0.9, 0.8]
+        assert book.scores(shadow).empty
+    assert published(url, {"b": 0.8, "a": 0.9}, version="2", night=NEXT_NIGHT, shadow=True) == shadow
+    # The same night and version published for real is another thing.
+    assert published(url, {"a": 0.9}, version="2", night=NEXT_NIGHT).customers == 1
+    with opened(url) as book:
+        assert len(book.scores(shadow, shadow=True)) == 2
+
+
+def test_publications_come_oldest_first_between_two_dates_both_included(url: str) -> None:
+    nights = [NIGHT + timedelta(days=n) for n in (2, 0, 3, 1)]
+    for night in nights:
+        published(url, {"a": 0.1}, night=night)
+    again = published(url, {"a": 0.2}, night=NIGHT, version="2")
+    with opened(url) as book:
+        assert [p.as_of for p in book.publications()] == [NIGHT, *sorted(nights)]
+        assert book.publications()[1] == again
+        some = book.publications(since=NIGHT + timedelta(days=1), until=NIGHT + timedelta(days=2))
+        assert [p.as_of for p in some] == sorted(nights)[1:3]
+        assert book.publications(since=NIGHT + timedelta(days=4)) == []
+
+
+def test_the_scores_of_a_publication_are_a_table_by_customer(url: str) -> None:
+    first = published(url, {"b": 0.75, "ä": 1 / 3, "B": 0.5, "a": 0.25})
+    published(url, {"b": 0.1}, version="2")
+    with opened(url) as book:
+        table = book.scores(first)
+        assert table.dtypes.astype(str).tolist() == ["str", "float64", "int64"]
+        assert table["customer_id"].tolist() == ["B", "a", "b", "ä"]  # alike on every database
+        assert table["churn_probability"].tolist() == [0.5, 0.25, 0.75, 1 / 3]
+        assert table["churn_prediction"].tolist() == [1, 0, 1, 0]
+        empty = book.scores(published(url, {}, night=NEXT_NIGHT))
+        assert empty.dtypes.equals(table.dtypes) and empty.empty
 
 
 def test_a_customer_scored_twice_is_refused_and_nothing_is_written(url: str) -> None:

@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from churn.core.features import FEATURE_NAMES
+from churn.core.promotion import evidence_hash
 from churn.errors import BadInput, NotReady
 from churn.io.lake import Lake
 from churn.io.registry import Registry
@@ -97,7 +98,8 @@ def test_a_decision_about_another_champion_promotes_nothing(ready: Settings) -> 
     train(ready, AS_OF)
     compare(ready)
     path = decision_path(Lake(ready.data_home), "2")
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"champion": "7", "promote": True}))
+    decision = json.loads(path.read_text()) | {"champion": "7", "promote": True}
+    path.write_text(json.dumps(decision | {"evidence_sha256": evidence_hash(decision)}))
     outcome = promote(ready)
     assert outcome.promoted is False
     assert "compared with 7" in outcome.reason
