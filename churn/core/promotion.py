@@ -1,26 +1,23 @@
 """Champion against challenger: whether a new model may replace the one in production."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from churn.core.evaluation import evaluate
+from churn.core.criteria import Criterion, Measure, not_shown_worse, not_worse
+from churn.core.gate_figures import by_segment, calibration, draws_of, over_all, segments_said
+from churn.core.gate_rows import checked_rows, parts
+from churn.core.paired import Rows, log_losses, relative
+from churn.core.promotion_policy import PromotionPolicy
 
+__all__ = ["Decision", "PromotionPolicy", "decide", "evidence_hash", "guard"]
 
-@dataclass(frozen=True)
-class PromotionPolicy:
-    """What a challenger must show on the latest hold-out. Simple and explicit; without sampling error for now."""
-
-    minimum_customers: int = 200
-    minimum_churned: int = 20
-    """Fewer than this, and any difference is noise."""
-    log_loss_gain: float = 0.005
-    """Share by which the challenger's log loss must be lower: less is within what another seed changes."""
-    roc_auc_margin: float = 0.01
-    """How much lower its ROC AUC may be."""
+_HASHED = ("challenger", "champion", "promote", "reasons", "evidence")
 
 
 @dataclass(frozen=True)
@@ -29,6 +26,7 @@ class Decision:
 
     promote: bool
     reasons: tuple[str, ...]
+    """One sentence per criterion; where the answer is no, what speaks against it first."""
     evidence: Mapping[str, Any]
 
 
@@ -38,51 +36,106 @@ def decide(
     challenger: ArrayLike,
     customers: ArrayLike,
     *,
+    segments: Mapping[str, ArrayLike] | ArrayLike | None = None,
     policy: PromotionPolicy | None = None,
 ) -> Decision:
-    """Compare two models' probabilities (n,) for the same customers (n,) with known outcomes 0/1 (n,).
+    """Compare two models' probabilities (n,) for the same rows: outcomes 0/1 (n,) of ``customers`` (n,).
 
-    Anything missing, of unequal length or not a probability means no.
+    ``segments``: the segment of each row (n,), by kind of segment, or of one kind. Differences are paired and their
+    intervals come from draws of customers with all their rows (see :mod:`churn.core.resampling`); the same rows in any
+    order give the same decision, bit for bit. Anything missing, of unequal length, undefined or not a probability
+    means no.
     """
     policy = policy or PromotionPolicy()
-    y, old, new, who = (np.asarray(x) for x in (churned, champion, challenger, customers))
-    if faults := _faults(y, old, new, who, policy):
-        return Decision(False, tuple(faults), {"rows": len(y)})
-    # The threshold does not enter the two figures that decide.
-    before, after = evaluate(y, old, 0.5), evaluate(y, new, 0.5)
+    found = checked_rows(churned, champion, challenger, customers, segments)
+    if isinstance(found, str):
+        return _refused((found,), policy)
+    rows, kinds = found
+    if few := _too_few(rows, policy):
+        return Decision(False, few, _sample(rows, policy))
+    groups = parts(rows, kinds, policy.minimum_churned)
+    criteria = over_all(rows, policy)
+    segmented = by_segment(rows, groups, policy)
+    everything = [*criteria, *segmented.values()]
     evidence = {
-        "customers": len(np.unique(who)),
-        "churned": int(y.sum()),
-        "champion": {k: before[k] for k in ("log_loss", "roc_auc")},
-        "challenger": {k: after[k] for k in ("log_loss", "roc_auc")},
+        **_sample(rows, policy),
+        "champion": {c.name: c.champion for c in criteria},
+        "challenger": {c.name: c.challenger for c in criteria},
+        "criteria": {c.name: asdict(c) for c in criteria},
+        "segments": segments_said(groups, segmented),
+        "calibration": calibration(rows, policy),
     }
-    gain = 1 - after["log_loss"] / before["log_loss"]
-    lost = before["roc_auc"] - after["roc_auc"]
-    better = gain >= policy.log_loss_gain
-    safe = lost <= policy.roc_auc_margin
-    lower = "not lower" if lost <= 0 else f"{lost:.4f} lower, {'within' if safe else 'more than'} the allowed"
-    reasons = (
-        f"log loss {after['log_loss']:.4f} against {before['log_loss']:.4f}: {gain:+.1%}, "
-        f"{'at least' if better else 'less than'} the {policy.log_loss_gain:.1%} asked for",
-        f"ROC AUC {after['roc_auc']:.4f} against {before['roc_auc']:.4f}: {lower}"
-        + (f" {policy.roc_auc_margin}" if lost > 0 else ""),
+    return Decision(all(c.passed for c in everything), reasons_of(everything), evidence)
+
+
+def guard(
+    churned: ArrayLike,
+    champion: ArrayLike,
+    challenger: ArrayLike,
+    customers: ArrayLike,
+    *,
+    label: str,
+    margin: float | None,
+    policy: PromotionPolicy | None = None,
+) -> Decision:
+    """Only whether the challenger's log loss is no worse, arguments as those of :func:`decide`.
+
+    ``margin``: the share by which it may be higher, the unfavourable end of the interval as well. None asks for less,
+    of evidence that may be too little to show it: that the challenger is not worse beyond doubt; too few customers
+    then say nothing against it.
+    """
+    policy = policy or PromotionPolicy()
+    found = checked_rows(churned, champion, challenger, customers)
+    if isinstance(found, str):
+        return _refused((f"{label}: {found}",), policy)
+    rows, _ = found
+    if few := _too_few(rows, policy):
+        said = tuple(f"{label}: {reason}" for reason in few)
+        return Decision(margin is None, said, {**_sample(rows, policy), "criteria": {}})
+    measure = Measure("log_loss", label, higher_is_better=False, share=True)
+    everybody = {label: np.ones(len(rows.churned), dtype=np.bool_)}
+    change = relative(*log_losses(rows, draws_of(policy), everybody)[label], policy.level)
+    shown = (
+        not_shown_worse(measure, change, policy.level)
+        if margin is None
+        else not_worse(measure, change, margin, policy.level)
     )
-    return Decision(bool(better and safe), reasons, evidence)
+    return Decision(shown.passed, (shown.reason,), {**_sample(rows, policy), "criteria": {shown.name: asdict(shown)}})
 
 
-def _faults(y: Any, old: Any, new: Any, who: Any, policy: PromotionPolicy) -> list[str]:
-    if not len(y) == len(old) == len(new) == len(who):
-        return [f"lengths differ: {len(y)} outcomes, {len(old)} and {len(new)} scores, {len(who)} customers"]
-    faults = [
-        f"the {name}'s scores are not all probabilities"
-        for name, p in (("champion", old), ("challenger", new))
-        if not (np.isfinite(p.astype(float)).all() and ((p >= 0) & (p <= 1)).all())
-    ]
-    churned = int(np.sum(y == 1))
-    if not np.isin(y, (0, 1)).all():
-        faults.append("outcomes are not all 0 or 1")
-    if len(np.unique(who)) < policy.minimum_customers:
-        faults.append(f"{len(np.unique(who))} customers, {policy.minimum_customers} are needed")
-    if min(churned, len(y) - churned) < policy.minimum_churned:
-        faults.append(f"{churned} of {len(y)} churned; {policy.minimum_churned} of either kind are needed")
-    return faults
+def evidence_hash(report: Mapping[str, Any]) -> str:
+    """sha256 of what a decision says and rests on, the same after its way through JSON.
+
+    Over ``challenger`` ``champion`` ``promote`` ``reasons`` ``evidence``; raises KeyError where one is missing.
+    """
+    hashed = {name: report[name] for name in _HASHED}
+    text = json.dumps(hashed, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def reasons_of(criteria: Iterable[Criterion]) -> tuple[str, ...]:
+    """What each says, those that were not met first."""
+    return tuple(c.reason for c in sorted(criteria, key=lambda c: c.passed))
+
+
+def _refused(faults: tuple[str, ...], policy: PromotionPolicy) -> Decision:
+    return Decision(False, faults, {"policy": asdict(policy)})
+
+
+def _too_few(rows: Rows, policy: PromotionPolicy) -> tuple[str, ...]:
+    size, churned = len(rows.churned), int(rows.churned.sum())
+    found = []
+    if rows.customers < policy.minimum_customers:
+        found.append(f"{rows.customers} customers, {policy.minimum_customers} are needed")
+    if min(churned, size - churned) < policy.minimum_churned:
+        found.append(f"{churned} of {size} churned; {policy.minimum_churned} of either kind are needed")
+    return tuple(found)
+
+
+def _sample(rows: Rows, policy: PromotionPolicy) -> dict[str, Any]:
+    return {
+        "rows": len(rows.churned),
+        "customers": rows.customers,
+        "churned": int(rows.churned.sum()),
+        "policy": asdict(policy),
+    }

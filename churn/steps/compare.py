@@ -1,19 +1,23 @@
-"""Compare: the challenger at Staging against the champion in production, on the same latest hold-out."""
+"""Compare: the challenger at Staging against the champion in production, and the decision written down."""
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from datetime import date
+import shutil
+import tempfile
+from contextlib import closing
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pyarrow.parquet as pq
-
-from churn.core.promotion import Decision, decide
-from churn.errors import ContractViolation, NotReady
-from churn.io.lake import Lake, fingerprint, write_json
+from churn.core.decision_text import summary_of
+from churn.core.promotion import Decision, evidence_hash
+from churn.errors import NotReady
+from churn.io.gate_report import gate_html
+from churn.io.lake import Lake, write_json, write_text
+from churn.io.ledger import Ledger
 from churn.io.registry import ModelVersion, Registry
 from churn.settings import Settings
+from churn.steps.gate import judge
+
+GATE = "the gate"
 
 
 @dataclass(frozen=True)
@@ -25,29 +29,37 @@ class CompareReport:
     promote: bool
     reasons: tuple[str, ...]
     evidence: dict[str, Any]
+    evidence_sha256: str = ""
+    """Of all the above: what is approved and what is promoted have to be the same."""
+    summary: str = ""
+    """For whoever approves it, in Markdown."""
+    report: str | None = None
+    """Path of the page that shows both side by side."""
 
 
 def compare(settings: Settings, version: str | None = None) -> CompareReport:
     """Decide about a version (default: the one at Staging) and write the decision down; nothing is moved.
 
-    The full models are compared; a version without one that takes the panel's features is measured by its core.
+    Writes a page for people, which the version's run in MLflow gets as well, a row of the ledger, and last of all the
+    decision that `churn promote` reads. The same comparison again gives the same decision, to the letter.
     Raises NotReady when there is no model at all, BadInput for a version that does not exist.
     """
-    registry, lake = Registry(settings), Lake(settings.data_home)
+    registry = Registry(settings)
     champion, challenger = registry.production(), registry.version(version) if version else registry.staging()
     serving = champion.version if champion else None
     if challenger is None:
         if champion is None:
             raise NotReady("there is no model to compare: run `churn train` (or the DAG retrain_model) first")
-        return CompareReport(
-            None, serving, False, ("no model waits at stage Staging: there is nothing to compare",), {}
-        )
+        return _report(None, serving, _no("no model waits at stage Staging: there is nothing to compare"))
     if challenger.version == serving:
-        return CompareReport(serving, serving, False, (f"version {serving} is in production already",), {})
-    decision = _decide(registry, lake, champion, challenger)
-    report = CompareReport(challenger.version, serving, decision.promote, decision.reasons, dict(decision.evidence))
-    write_json(decision_path(lake, challenger.version), asdict(report))
-    return report
+        return _report(serving, serving, _no(f"version {serving} is in production already"))
+    report = _report(challenger.version, serving, judge(settings, champion, challenger))
+    return _written(settings, registry, challenger, report)
+
+
+def text_of(report: CompareReport) -> str:
+    """The decision for people, and where the rest of the evidence is."""
+    return report.summary + (f"\n\nThe whole evidence: {report.report}" if report.report else "")
 
 
 def decision_path(lake: Lake, challenger: str) -> Path:
@@ -55,45 +67,36 @@ def decision_path(lake: Lake, challenger: str) -> Path:
     return lake.reports / "decisions" / f"version={challenger}.json"
 
 
-def _decide(registry: Registry, lake: Lake, champion: ModelVersion | None, challenger: ModelVersion) -> Decision:
-    if champion is None:
-        return Decision(True, ("the first model: there is none in production to compare it with",), {})
-    if fault := _not_comparable(lake, champion.tags, challenger.tags):
-        return Decision(False, (fault,), {})
-    panel = pq.ParquetFile(_panel(lake, challenger.tags)).read().to_pandas()
-    holdout = panel[panel["as_of"] == panel["as_of"].max()]
-    _, new = registry.load(challenger).best_for(list(holdout.columns))
-    try:
-        _, old = registry.load(champion).best_for(list(holdout.columns))
-    except ContractViolation as e:
-        way_out = f"archive version {champion.version} in MLflow; without a champion the challenger needs no comparison"
-        return Decision(False, (f"the champion cannot be read, so that nothing is compared: {e}", way_out), {})
-    before, after = old.predict_proba(holdout), new.predict_proba(holdout)
-    if np.array_equal(before, after) and old.threshold != new.threshold:
-        why = f"the same probabilities; the business figures move the threshold from {old.threshold} to {new.threshold}"
-        return Decision(True, (why,), {})
-    return decide(holdout["churned"], before, after, holdout["customer_id"])
+def _no(reason: str) -> Decision:
+    return Decision(False, (reason,), {})
 
 
-def _not_comparable(lake: Lake, champion: Mapping[str, str], challenger: Mapping[str, str]) -> str | None:
-    """Why the two cannot be measured on the challenger's hold-out, or None."""
-    for name in ("as_of", "holdout_snapshot", "contract", "horizon_days", "panel_sha256"):
-        for who, tags in (("champion", champion), ("challenger", challenger)):
-            if name not in tags:
-                return f"the {who} has no tag {name!r}: it was not registered by `churn train`"
-    for name in ("contract", "horizon_days"):
-        if champion[name] != challenger[name]:
-            return f"they answer different questions: {name} {champion[name]} and {challenger[name]}"
-    if challenger["holdout_snapshot"] < champion["holdout_snapshot"]:  # dates as text sort as dates
-        return (
-            f"the champion was trained on outcomes of the challenger's hold-out ({challenger['holdout_snapshot']}): "
-            "train as of a later date"
+def _report(challenger: str | None, champion: str | None, decision: Decision) -> CompareReport:
+    report = CompareReport(challenger, champion, decision.promote, decision.reasons, dict(decision.evidence))
+    report = replace(report, evidence_sha256=evidence_hash(asdict(report)))
+    return replace(report, summary=summary_of(asdict(report)))
+
+
+def _written(settings: Settings, registry: Registry, challenger: ModelVersion, report: CompareReport) -> CompareReport:
+    """The decision comes last: where it is, all the rest is. Killed before, the next comparison writes it all again."""
+    path = decision_path(Lake(settings.data_home), challenger.version)
+    page = path.with_suffix(".html")
+    report = replace(report, report=str(page))
+    write_text(page, gate_html(asdict(report), name=settings.registered_model))
+    with tempfile.TemporaryDirectory(prefix="churn-decision-") as folder:
+        shutil.copy(page, Path(folder) / "decision.html")
+        write_json(Path(folder) / "decision.json", asdict(report))
+        registry.attach(challenger, Path(folder), "decision")
+    answer = "yes" if report.promote else "no"
+    with closing(Ledger(settings.score_database)) as ledger:
+        ledger.append(
+            "gate",
+            key=f"gate-{challenger.version}-{report.evidence_sha256}",
+            who=GATE,
+            why=f"{answer}: {'; '.join(report.reasons)}",
+            version=report.challenger,
+            from_version=report.champion,
+            evidence_sha256=report.evidence_sha256,
         )
-    path = _panel(lake, challenger)
-    if not path.is_file() or fingerprint(path) != challenger["panel_sha256"]:
-        return f"the panel the challenger was measured on is gone or has changed ({path}): train again"
-    return None
-
-
-def _panel(lake: Lake, tags: Mapping[str, str]) -> Path:
-    return lake.panel(date.fromisoformat(tags["as_of"]))
+    write_json(path, asdict(report))
+    return report
