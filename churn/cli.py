@@ -1,26 +1,20 @@
 """The command line: one command per step. ``churn --help`` tells the story of a night in order."""
 
-import json
-import logging
-import os
-import sys
-from collections.abc import Callable
-from dataclasses import asdict
+import getpass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
-from pydantic import ValidationError
 
-from churn.errors import ChurnError, Unavailable
-from churn.settings import Settings
+from churn.console import run, say, translated
 
 app = typer.Typer(
     name="churn",
     help="""Customer churn prediction.
 
-    A night: [bold]ingest[/] → [bold]score[/]. A retraining: [bold]train[/] → [bold]compare[/] → [bold]promote[/].
+    A night: [bold]ingest[/] → [bold]score[/] → [bold]drift[/] → [bold]monitor[/].
+    A retraining: [bold]train[/] → [bold]compare[/] → [bold]promote[/], and the way back: [bold]rollback[/].
     Every date is UTC, and its midnight is the cut-off: nothing at or after it is seen.""",
     no_args_is_help=True,
     rich_markup_mode="rich",
@@ -47,7 +41,7 @@ def simulate(
     from churn.steps.simulate import simulate as step
 
     first = _date(start) if start else _today() - timedelta(days=days)
-    _run(lambda _: step(out, customers=customers, days=days, seed=seed, start=first, progress=_say), as_json)
+    run(lambda _: step(out, customers=customers, days=days, seed=seed, start=first, progress=say), as_json)
 
 
 @app.command()
@@ -61,8 +55,8 @@ def ingest(
     from churn.steps.ingest import ingest as step
     from churn.steps.ingest import refuse_rejected
 
-    report = _run(lambda s: step(s, paths or (), progress=_say), as_json)
-    _translated(lambda: refuse_rejected(report))
+    report = run(lambda s: step(s, paths or (), progress=say), as_json)
+    translated(lambda: refuse_rejected(report))
 
 
 @app.command()
@@ -76,7 +70,7 @@ def features(
     """Build the features of every customer at risk at a cut-off."""
     from churn.steps.build_features import build_features as step
 
-    _run(lambda s: step(s, _cut_off(as_of), known_at=known_at), as_json)
+    run(lambda s: step(s, _cut_off(as_of), known_at=known_at), as_json)
 
 
 @app.command()
@@ -84,23 +78,34 @@ def train(as_of: AsOf = "", as_json: Json = False) -> None:
     """Train, measure on the held-out snapshot and register a model."""
     from churn.steps.train import train as step
 
-    _run(lambda s: step(s, _cut_off(as_of), progress=_say), as_json)
+    run(lambda s: step(s, _cut_off(as_of), progress=say), as_json)
 
 
 @app.command()
 def compare(as_json: Json = False) -> None:
-    """Compare the model waiting at Staging with the one in production."""
-    from churn.steps.compare import compare as step
+    """Compare the model waiting at Staging with the one in production.
 
-    _run(step, as_json)
+    The whole evidence is in the page that it names, and in what [bold]--json[/] prints.
+    """
+    from churn.steps.compare import compare as step
+    from churn.steps.compare import text_of
+
+    run(step, as_json, text_of)
 
 
 @app.command()
-def promote(as_json: Json = False) -> None:
+def promote(
+    version: Annotated[str | None, typer.Argument(help="Version.", show_default="the one at Staging")] = None,
+    comment: Annotated[str | None, typer.Option(help="Kept in the ledger.")] = None,
+    despite_rollback: Annotated[
+        bool, typer.Option("--despite-rollback", help="Also a version that was rolled back from.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
     """Promote the compared model, if the comparison said yes."""
     from churn.steps.promote import promote as step
 
-    _run(step, as_json)
+    run(lambda s: step(s, version, who=_who(), comment=comment, despite_rollback=despite_rollback), as_json)
 
 
 @app.command()
@@ -108,7 +113,85 @@ def score(as_of: AsOf = "", as_json: Json = False) -> None:
     """Build features, validate them, score with the Production model and publish."""
     from churn.steps.score import score as step
 
-    _run(lambda s: step(s, _cut_off(as_of)), as_json)
+    run(lambda s: step(s, _cut_off(as_of)), as_json)
+
+
+@app.command()
+def drift(as_of: AsOf = "", as_json: Json = False) -> None:
+    """Tell whether the night's features and scores look other than when the model was measured.
+
+    Equal lengths of log are compared, so that a log that grows is no drift. An alarm needs both: a difference beyond
+    chance over all features together (Benjamini–Hochberg), and one that is large enough to matter.
+    """
+    from churn.steps.check_drift import check_drift as step
+
+    run(lambda s: step(s, _cut_off(as_of), progress=say), as_json)
+
+
+@app.command()
+def monitor(as_of: AsOf = "", as_json: Json = False) -> None:
+    """Let published scores meet what happened, and warn early when it goes another way.
+
+    Until a horizon has passed the performance is estimated from the scores alone, and said to be. The early warning
+    compares the cancellations of each day with those that the scores expected, per segment.
+    """
+    from churn.steps.monitor import monitor as step
+
+    run(lambda s: step(s, _cut_off(as_of), progress=say), as_json)
+
+
+@app.command()
+def rollback(
+    to: Annotated[
+        str | None, typer.Option(help="Version that was in production before.", show_default="the one before")
+    ] = None,
+    why: Annotated[str, typer.Option(help="Kept in the ledger.")] = "asked for on the command line",
+    as_json: Json = False,
+) -> None:
+    """Put an earlier Production version back.
+
+    The API follows within seconds; the next night's scores are that version's.
+    """
+    from churn.steps.rollback import rollback as step
+
+    run(lambda s: step(s, to, who=_who(), why=why), as_json)
+
+
+@app.command()
+def history(
+    on: Annotated[
+        str, typer.Option(metavar="YYYY-MM-DD", help="Only: which version was in production at the end of that day?")
+    ] = "",
+    as_json: Json = False,
+) -> None:
+    """Say which version was in production when, who put it there, and why."""
+    from churn.steps.history import history as step
+    from churn.steps.history import text_of
+
+    run(lambda s: step(s, _date(on) if on else None), as_json, text_of)
+
+
+@app.command()
+def replay(
+    first: Annotated[str, typer.Option("--from", metavar="YYYY-MM-DD", help="First night.")],
+    last: Annotated[str, typer.Option("--to", metavar="YYYY-MM-DD", help="Last night.")],
+    into: Annotated[
+        Path | None, typer.Option(help="Data home of the replay.", show_default="<home>/replays/from=…")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Run the nightly loop over past dates and print what would have happened.
+
+    A line a night: customers scored, alarms, retrainings and what came of them, promotions.
+    It reads the events of the data home and writes into a home of its own, so that production never notices. A night
+    that was replayed before is not done again; a later [bold]--to[/] goes on where it ended.
+
+    Example: [bold]churn replay --from 2026-10-01 --to 2026-10-31[/]
+    """
+    from churn.steps.replay import replay as step
+    from churn.steps.replay import text_of
+
+    run(lambda s: step(s, _date(first), _cut_off(last), into=into, progress=say), as_json, text_of)
 
 
 @app.command()
@@ -139,75 +222,20 @@ def evaluate(
     from churn.steps.evaluate import text_of
 
     known = oracle or truth is not None
-    _run(
-        lambda s: step(s, _cut_off(as_of), protocol=protocol, oracle=known, truth=truth, progress=_say),
+    run(
+        lambda s: step(s, _cut_off(as_of), protocol=protocol, oracle=known, truth=truth, progress=say),
         as_json,
         lambda report: f"{text_of(report)}\nKept in {report.text_path} and {report.json_path}",
     )
 
 
-def _run(step: Callable[[Settings], Any], as_json: bool, text: Callable[[Any], str] | None = None) -> Any:
-    """Run one step with the settings of the environment and print its report, as ``text`` has it for people."""
-    _quiet_libraries()
-    report = _translated(lambda: step(Settings()))
-    values = asdict(report)
-    if as_json:
-        print(json.dumps(values, default=str))
-    elif text is not None:
-        print(text(report))
-    else:
-        width = max(map(len, values))
-        for name, value in values.items():
-            print(
-                f"{name.replace('_', ' '):<{width}}  {_readable(value)}"
-                if not _is_table(value)
-                else _table(name, value)
-            )
-    return report
-
-
-def _translated(call: Callable[[], Any]) -> Any:
-    """An error of ours becomes one clear message and an exit code: 75 (try again) or 1."""
-    try:
-        return call()
-    except ValidationError as e:
-        faults = "\n".join(f"- {'.'.join(map(str, x['loc']))}: {x['msg']}" for x in e.errors())
-        print(f"error: a setting is not what it should be (CHURN_* variables, .env):\n{faults}", file=sys.stderr)
-        raise typer.Exit(1) from e
-    except ChurnError as e:
-        print(f"error: {e}", file=sys.stderr)
-        raise typer.Exit(75 if isinstance(e, Unavailable) else 1) from e
-
-
-def _is_table(value: Any) -> bool:
-    return isinstance(value, dict) and len(value) > 3
-
-
-def _table(name: str, values: dict[str, Any]) -> str:
-    """A line each; ``x_low`` and ``x_high`` are the interval of ``x``."""
-    rows = {k: v for k, v in values.items() if not (k.endswith(("_low", "_high")) and k.rsplit("_", 1)[0] in values)}
-    lines = [name.replace("_", " ")]
-    for key, value in rows.items():
-        low, high = values.get(f"{key}_low"), values.get(f"{key}_high")
-        interval = f"  ({_readable(low)} to {_readable(high)})" if low is not None and high is not None else ""
-        lines.append(f"  {key.replace('_', ' '):<{max(map(len, rows))}}  {_readable(value)}{interval}")
-    return "\n".join(lines)
-
-
-def _readable(value: Any) -> str:
-    if isinstance(value, float):
-        return f"{value:,.4f}"
-    if isinstance(value, int) and not isinstance(value, bool):
-        return f"{value:,}"
-    if isinstance(value, dict):
-        return ", ".join(f"{k} {_readable(v)}" for k, v in value.items()) or "none"
-    if isinstance(value, list | tuple):
-        return "; ".join(map(_readable, value)) or "none"
-    return "none" if value is None else str(value)
-
-
 def _today() -> date:
     return datetime.now(UTC).date()
+
+
+def _who() -> str:
+    """Who gives the command, for the ledger."""
+    return getpass.getuser()
 
 
 def _date(text: str) -> date:
@@ -223,17 +251,6 @@ def _cut_off(text: str) -> date:
     if day > _today():
         raise typer.BadParameter(f"{day} has not begun (UTC): the latest cut-off is {_today()}")
     return day
-
-
-def _say(message: str) -> None:
-    print(message, file=sys.stderr)
-
-
-def _quiet_libraries() -> None:
-    """Their progress belongs to no user of this command."""
-    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
-    logging.getLogger("alembic").setLevel(logging.WARNING)
-    logging.getLogger("great_expectations").setLevel(logging.WARNING)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """The one configuration object: ``CHURN_*`` variables (also from ``.env``), read once at the edge, then passed in."""
 
+from datetime import time
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -51,6 +52,25 @@ class Settings(BaseSettings):
     contact_success: Annotated[float, Field(ge=0, le=1)] = 0.75
     """Share of leaving customers whom a contact keeps. An assumption until a campaign measures it."""
 
+    horizon_days: Annotated[int, Field(ge=1, le=3650)] | None = None
+    """Horizon of the forecast; default: the contract's. Models of different horizons are never compared."""
+    promotion: Literal["auto", "approve"] = "auto"
+    """Whether the gate's yes is enough, or a person has to approve it in Airflow."""
+    approvers: Annotated[tuple[str, ...], NoDecode] = ()
+    """Airflow users who may approve, separated by commas; none: whoever may run the DAG."""
+    approval_hours: Annotated[float, Field(gt=0)] = 24.0
+    """How long an approval is waited for; then the answer is no."""
+    retrain_cooldown_days: Annotated[int, Field(ge=0)] = 3
+    """An alarm asks for no retraining within that many days of the last one."""
+    drift_nights: Annotated[int, Field(ge=1)] = 3
+    """Drift alone asks for a retraining only after that many nights in a row."""
+    scores_due: time = time(6, 0)
+    """By when (UTC) a day's scores are due; later is an alarm."""
+    alert_webhook: str | None = None
+    """URL that alerts are posted to as JSON, beside the log."""
+    alert_emails: Annotated[tuple[str, ...], NoDecode] = ()
+    """Who is mailed on alerts, separated by commas, by Airflow's connection `smtp_default`."""
+
     airflow_port: int = 8080
     mlflow_port: int = 5000
     api_port: int = 8000
@@ -61,7 +81,7 @@ class Settings(BaseSettings):
     cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
     """Origins that may call the API from a browser, separated by commas; none by default."""
 
-    @field_validator("cors_origins", mode="before")
+    @field_validator("cors_origins", "approvers", "alert_emails", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(x.strip() for x in value.split(",") if x.strip()) if isinstance(value, str) else value

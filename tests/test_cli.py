@@ -12,7 +12,10 @@ from churn.cli import app
 from churn.settings import Settings
 
 TODAY = datetime.now(UTC).date()
-STEPS = ("simulate", "ingest", "features", "train", "compare", "promote", "score", "evaluate")
+STEPS = (
+    "simulate", "ingest", "features", "train", "compare", "promote", "score", "drift", "monitor", "rollback", "history",
+    "replay", "evaluate",
+)  # fmt: skip
 
 
 def churn(*arguments: str) -> tuple[int, str, str]:
@@ -50,7 +53,7 @@ def test_the_report_is_the_last_line_as_json_or_a_table_for_people(settings: Set
 
 def test_a_day_that_has_not_begun_is_no_cut_off(settings: Settings) -> None:
     tomorrow = str(TODAY + timedelta(days=1))
-    for step in ("features", "train", "score"):
+    for step in ("features", "train", "score", "drift", "monitor"):
         code, _, err = churn(step, "--as-of", tomorrow)
         assert code == 2
         assert "has not begun" in err
@@ -61,6 +64,11 @@ def test_a_day_that_has_not_begun_is_no_cut_off(settings: Settings) -> None:
     [
         (("score",), "Run `churn ingest` first"),
         (("compare",), "churn train"),
+        (("drift",), "no model is in production"),
+        (("monitor",), "no model is in production"),
+        (("rollback",), "no version"),
+        (("history", "--on", "soon"), "write it as YYYY-MM-DD"),
+        (("replay", "--from", "2026-03-02", "--to", "2026-03-01"), "before it begins"),
         (("ingest", "nowhere.json"), "does not exist"),
         (("features", "--as-of", "soon"), "write it as YYYY-MM-DD"),
         (("simulate", "--customers", "1", "--out", "x"), "customers"),

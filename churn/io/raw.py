@@ -14,6 +14,7 @@ from churn.core.events import SourceContract
 from churn.errors import BadInput, ContractViolation
 from churn.io.engines.duckdb import DuckDBEngine
 from churn.io.lake import fingerprint
+from churn.settings import Settings
 
 _CONTRACTS = Path(__file__).resolve().parent.parent / "contracts"
 
@@ -27,6 +28,13 @@ TRUTH = "truth.parquet"
 
 # The longest line that is read. A log event has some hundred bytes.
 _LONGEST_LINE = 16_000_000
+
+
+def contract_of(settings: Settings) -> SourceContract:
+    """The contract of the settings, with their horizon where they set one. Raises BadInput."""
+    contract = load_contract(settings.contract)
+    days = settings.horizon_days
+    return contract if days is None else contract.model_copy(update={"horizon_days": days})
 
 
 def load_contract(name: str) -> SourceContract:

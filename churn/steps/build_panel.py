@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 from churn.core.labels import PanelPlan, plan_panel
 from churn.io.lake import Lake, write_parquet
 from churn.io.point_in_time import panel_at
-from churn.io.raw import load_contract
+from churn.io.raw import contract_of
 from churn.settings import Settings
 
 
@@ -34,7 +34,7 @@ def build_panel(settings: Settings, as_of: date) -> PanelReport:
 
     Raises BadInput when the log is too short, NotReady when there is none.
     """
-    contract, lake = load_contract(settings.contract), Lake(settings.data_home)
+    contract, lake = contract_of(settings), Lake(settings.data_home)
     plan = planned(settings, as_of)
     table = panel_at(lake, plan.as_of, plan.snapshots, contract)
     write_parquet(lake.panel(as_of), table)
@@ -61,6 +61,6 @@ def planned(settings: Settings, as_of: date) -> PanelPlan:
     return plan_panel(
         lake.known_until(as_of),
         lake.event_days()[0],
-        horizon_days=load_contract(settings.contract).horizon_days,
+        horizon_days=contract_of(settings).horizon_days,
         snapshots=settings.panel_snapshots,
     )

@@ -21,7 +21,7 @@ from churn.core.reference_protocol import ReferenceResult, reference_protocol
 from churn.errors import BadInput
 from churn.io.lake import Lake, write_json, write_text
 from churn.io.point_in_time import everyone_at, panel_at
-from churn.io.raw import load_contract
+from churn.io.raw import contract_of
 from churn.io.truth import true_hazards
 from churn.settings import Settings
 from churn.steps.build_panel import planned
@@ -113,7 +113,7 @@ def _reference(lake: Lake, cut_off: date, progress: Progress) -> ReferenceResult
 def _prepare(settings: Settings, lake: Lake, cut_off: date, truth: Path | None) -> _Prepared:
     """What the honest protocol needs; whatever is wrong with it is said before anything long begins."""
     plan = planned(settings, cut_off)
-    panel = panel_at(lake, plan.as_of, plan.snapshots, load_contract(settings.contract)).to_pandas()
+    panel = panel_at(lake, plan.as_of, plan.snapshots, contract_of(settings)).to_pandas()
     _, holdout = split(panel)
     check_holdout(holdout)
     hazard = None if truth is None else true_hazards(truth, holdout["customer_id"], plan.holdout)
@@ -139,7 +139,7 @@ def _honest(settings: Settings, prepared: _Prepared, progress: Progress) -> tupl
 
 
 def _refuse_lapse(settings: Settings) -> None:
-    if load_contract(settings.contract).churn == "lapse":
+    if contract_of(settings).churn == "lapse":
         raise BadInput(
             f"the reference protocol's label is “ever cancelled”, and the contract {settings.contract} knows no "
             "cancellation: use --protocol honest"

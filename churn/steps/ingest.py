@@ -13,7 +13,7 @@ from churn.errors import ContractViolation, NotReady
 from churn.io.engines.duckdb import open_engine
 from churn.io.intake import FileReport, Intake
 from churn.io.lake import Lake, write_json
-from churn.io.raw import RawFile, find_raw_files, load_contract
+from churn.io.raw import RawFile, contract_of, find_raw_files
 from churn.io.validation import Validation, validate_events
 from churn.settings import Settings
 from churn.steps.land_demo import refuse_mixture
@@ -55,7 +55,7 @@ def ingest(
     and run again, the lake ends as if undisturbed. Raises NotReady when there is no raw file.
     """
     started = time.monotonic()
-    contract, lake = load_contract(settings.contract), Lake(settings.data_home)
+    contract, lake = contract_of(settings), Lake(settings.data_home)
     files = _found(settings, paths)
     refuse_mixture(settings, [f.path for f in files])
     with lake.lock("ingest"), open_engine() as engine:

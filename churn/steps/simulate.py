@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from churn.core.arrays import Floats, Ints
 from churn.core.events import DAY_MS
+from churn.core.simulated_change import Change
 from churn.core.simulated_events import AUTHS, Coded, Log, RawTable, customer_ids
 from churn.core.simulated_sessions import CANCEL, Day
 from churn.core.simulation import live
@@ -79,6 +80,7 @@ def simulate(
     start: date,
     only: Collection[int] | None = None,
     truth: Path | None = None,
+    change: Change | None = None,
     progress: Callable[[str], None] = lambda _: None,
 ) -> SimulationReport:
     """Write the log of ``days`` days into ``out``, a file a day (``only`` these: 0 is ``start``), and ``truth``.
@@ -86,12 +88,13 @@ def simulate(
     The truth (``customer_id``, ``day``, ``hazard``: the probability that the customer cancels on the day) always covers
     all days; by default it is ``out``/truth.parquet. A file depends only on ``customers``, ``seed``, ``start`` and its
     day: a longer log begins with the shorter one, byte for byte. ``customers`` have registered by day 90, three in
-    four of them before the start; newcomers keep coming at the same rate after that. Raises BadInput.
+    four of them before the start; newcomers keep coming at the same rate after that. With a ``change`` in the world,
+    files and truth are the same up to its day. Raises BadInput.
     """
     _check(out, customers=customers, days=days, seed=seed, start=start)
     out.mkdir(parents=True, exist_ok=True)
     wanted = set(range(days) if only is None else only)
-    life, lived = live(customers, seed, start, days)
+    life, lived = live(customers, seed, start, days, change)
     log, writer, count = Log(life), RawWriter(), _Count()
     risks: list[tuple[Ints, Floats]] = []
     say = _every(_QUIET_SECONDS, progress)
