@@ -4,7 +4,7 @@ One bad file or one DAG that is switched off must not make the platform unreacha
 that did not happen is told, and the next goes on with what is there.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 
@@ -18,6 +18,10 @@ INGEST = "ingest_events"
 TRAIN = "retrain_model"
 SCORE = "score_nightly"
 CHAIN = (INGEST, TRAIN, SCORE)
+MONITOR = "monitor_model"
+"""Started by the scores that the chain publishes."""
+_FIRST_TRAINING = {"force": True, "comment": "there was no model"}
+"""As the form would say it. Without force, a start that had failed would keep the next one from training for days."""
 
 
 @dataclass
@@ -35,9 +39,11 @@ class Outcome:
 
 
 class CatchUp:
-    """``run`` brings one DAG to a successful run for one ISO date, as ``runs.Runner`` does."""
+    """``run`` brings one DAG to a successful run for one ISO date, started with that form, as ``runs.Runner`` does."""
 
-    def __init__(self, settings: Settings, console: Console, run: Callable[[str, str], None]) -> None:
+    def __init__(
+        self, settings: Settings, console: Console, run: Callable[[str, str, Mapping[str, object]], None]
+    ) -> None:
         self._settings = settings
         self._say = console.say
         self._run = run
@@ -72,7 +78,7 @@ class CatchUp:
         if end and as_of < today:
             self._say(f"the log ends on {end - timedelta(days=1)}: scoring as of {as_of}")
         if not outcome.model:
-            self._run(TRAIN, as_of.isoformat())
+            self._run(TRAIN, as_of.isoformat(), _FIRST_TRAINING)
             outcome.model = True
         elif state.scored(as_of.isoformat()):
             self._say(f"customers are scored as of {as_of} already")
@@ -83,7 +89,7 @@ class CatchUp:
     def _attempt(self, dag_id: str, day: date, outcome: Outcome, otherwise: str) -> None:
         """With a model, says what went wrong and what happens instead; without one, raises it."""
         try:
-            self._run(dag_id, day.isoformat())
+            self._run(dag_id, day.isoformat(), {})
         except (RunFailed, SwitchedOff) as error:
             if not outcome.model:
                 raise

@@ -7,7 +7,7 @@ from pathlib import Path
 from churn.settings import REPOSITORY, Settings
 from deploy.local import airflow_home, services
 from deploy.local.airflow_api import AirflowApi
-from deploy.local.catch_up import CHAIN, CatchUp, Outcome
+from deploy.local.catch_up import CHAIN, INGEST, MONITOR, SCORE, CatchUp, Outcome
 from deploy.local.console import Console
 from deploy.local.preflight import HOST, require_free_ports
 from deploy.local.runs import Runner
@@ -59,7 +59,8 @@ class Start:
         try:
             state = self._start_services(schedule)
             self._await_dags(api, schedule)
-            schedule.release_all(but=CHAIN)  # the others follow the chain's assets
+            # A retraining that the night's scores ask for starts only where the chain does not train anyway.
+            schedule.release_idle(but=CHAIN if state.production is None else (INGEST, SCORE))
             runner = Runner(self.supervisor, self.console, api, schedule)
             outcome = CatchUp(self.settings, self.console, runner.run).bring(state, datetime.now(UTC).date())
             schedule.release_all()
@@ -108,10 +109,10 @@ class Start:
         return Service("state", "the look at what is there", argv, services.base_environment(self.settings))
 
     def _await_dags(self, api: AirflowApi, schedule: Schedule) -> None:
-        """Until the DAGs of the chain were read by this start's DAG processor."""
-        since = self.supervisor.started_at(_DAG_PROCESSOR)
-        for _ in self.supervisor.every(0.5, 120.0, f"Airflow to read the DAGs {', '.join(CHAIN)}"):
-            if schedule.parsed(CHAIN, since):
+        """Until the chain's DAGs, and the one that its scores start, were read by this start's DAG processor."""
+        since, wanted = self.supervisor.started_at(_DAG_PROCESSOR), (*CHAIN, MONITOR)
+        for _ in self.supervisor.every(0.5, 120.0, f"Airflow to read the DAGs {', '.join(wanted)}"):
+            if schedule.parsed(wanted, since):
                 return
             if errors := api.import_errors(since):
                 raise ServiceFailed("\n".join(["Airflow cannot read a DAG file:", *errors]))

@@ -1,6 +1,7 @@
 """One DAG for one date, from switching it on to its end, with progress."""
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -38,8 +39,8 @@ class Runner:
     api: AirflowApi
     schedule: Schedule
 
-    def run(self, dag_id: str, day: str) -> None:
-        """Brings the DAG to a successful run for ``day``.
+    def run(self, dag_id: str, day: str, conf: Mapping[str, object]) -> None:
+        """Brings the DAG to a successful run for ``day``, started with ``conf`` where it has to be started.
 
         What is there goes first: a run that a stop interrupted (Airflow takes it up again), or one that the schedule
         owes. When such a run was for this day, its work is this work. Raises RunFailed, SwitchedOff.
@@ -53,7 +54,7 @@ class Runner:
             if self._follow(run) == "success" and run.partition_key == day:
                 return
         run_id = f"start__{day}__{datetime.now(UTC):%Y%m%dT%H%M%S}"
-        run = self.api.trigger(dag_id, run_id, day if dag.partitioned else None)
+        run = self.api.trigger(dag_id, run_id, day if dag.partitioned else None, conf)
         self.console.say(f"{dag_id}: started for {day}")
         if self._follow(run) != "success":
             raise RunFailed(self._failure(run))

@@ -2,8 +2,10 @@
 
 A scheduled tick must not race with the chain that a start runs (ingest, then train, then score). Airflow creates new
 DAGs switched off, and at a later start every DAG is switched off ("held") before the scheduler starts. The chain
-switches on one DAG at a time; when it is done, the rest follows. A DAG that a person switched off stays off: the
-ledger, a small file, tells a hold from a person's choice, also after a kill.
+switches on one DAG at a time; when it is done, the rest follows. What the chain's assets start must be on by then, as
+an event is lost on a DAG that is off: such a DAG goes on early, unless its schedule owes a run, which would race with
+the chain. That run comes afterwards and does the same work. A DAG that a person switched off stays off: the ledger, a
+small file, tells a hold from a person's choice, also after a kill.
 """
 
 import json
@@ -46,8 +48,14 @@ class Schedule:
             self._held.discard(dag_id)
             self._write()
 
-    def release_all(self, but: Collection[str] = ()) -> None:
-        for dag_id in sorted(set(self._api.dags()) - set(but)):
+    def release_idle(self, but: Collection[str]) -> None:
+        """Those that start nothing by being switched on: the others follow with ``release_all``."""
+        for dag_id, dag in sorted(self._api.dags().items()):
+            if dag_id not in but and not dag.due:
+                self.release(dag_id)
+
+    def release_all(self) -> None:
+        for dag_id in sorted(self._api.dags()):
             self.release(dag_id)
 
     def _write(self) -> None:

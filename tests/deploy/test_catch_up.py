@@ -1,6 +1,6 @@
 """What a start runs, for which date, and what it goes on with when a run fails or a DAG is switched off."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import date
 
 import pytest
@@ -26,8 +26,9 @@ class SmallAirflow:
         self.log_ends = log_ends
         self.trouble = trouble
         self.ran: list[tuple[str, str]] = []
+        self.forms: dict[str, Mapping[str, object]] = {}
 
-    def run(self, dag_id: str, day: str) -> None:
+    def run(self, dag_id: str, day: str, conf: Mapping[str, object]) -> None:
         if dag_id == INGEST and self.log_ends:
             partition = Lake(self.settings.data_home).event_partition(self.log_ends)
             partition.parent.mkdir(parents=True, exist_ok=True)
@@ -35,6 +36,7 @@ class SmallAirflow:
         if dag_id in self.trouble:
             raise self.trouble[dag_id]
         self.ran.append((dag_id, day))
+        self.forms[dag_id] = conf
 
     def bring(self, state: State) -> Outcome:
         return CatchUp(self.settings, Console(), self.run).bring(state, TODAY)
@@ -61,6 +63,7 @@ def test_without_a_model_one_is_trained_and_with_one_it_is_not(airflow: Started)
     first, later = airflow(), airflow()
     assert first.bring(State()).complete
     assert first.ran == [(INGEST, "2026-03-05"), (TRAIN, "2026-03-05"), (SCORE, "2026-03-05")]
+    assert first.forms[TRAIN]["force"] is True  # also within days of a start whose training failed
     assert later.bring(SCORED_BEFORE).complete
     assert later.ran == [(INGEST, "2026-03-05"), (SCORE, "2026-03-05")]
 

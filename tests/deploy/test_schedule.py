@@ -17,10 +17,15 @@ class SmallAirflow(AirflowApi):
 
     def __init__(self, on: Iterable[str] = (), off: Iterable[str] = ()) -> None:
         self.on = dict.fromkeys(on, True) | dict.fromkeys(off, False)
+        self.owing: set[str] = set()
         self.parsed_at = START - timedelta(days=1)
 
     def dags(self) -> dict[str, Dag]:
-        return {name: Dag(name, not on, True, self.parsed_at, None) for name, on in self.on.items()}
+        past = datetime.now(UTC) - timedelta(hours=1)
+        return {
+            name: Dag(name, not on, True, self.parsed_at, past if name in self.owing else None)
+            for name, on in self.on.items()
+        }
 
     def switch(self, dag_id: str, *, on: bool) -> None:
         self.on[dag_id] = on
@@ -30,9 +35,19 @@ def test_new_dags_are_off_until_they_are_released(tmp_path: Path) -> None:
     airflow = SmallAirflow(off=["ingest", "score", "monitor"])
     schedule = Schedule(airflow, tmp_path / "ledger")
     schedule.hold()
-    schedule.release_all(but=["ingest", "score"])
+    schedule.release_idle(but=["ingest", "score"])
     assert airflow.on == {"ingest": False, "score": False, "monitor": True}
     schedule.release("ingest")
+    schedule.release_all()
+    assert all(airflow.on.values())
+
+
+def test_a_dag_whose_schedule_owes_a_run_stays_off_until_the_chain_is_done(tmp_path: Path) -> None:
+    airflow = SmallAirflow(off=["ingest", "retrain", "monitor"])
+    airflow.owing = {"retrain"}
+    schedule = Schedule(airflow, tmp_path / "ledger")
+    schedule.release_idle(but=["ingest"])
+    assert airflow.on == {"ingest": False, "retrain": False, "monitor": True}
     schedule.release_all()
     assert all(airflow.on.values())
 

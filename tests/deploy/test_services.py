@@ -131,8 +131,8 @@ def test_the_start_itself_uses_no_proxy(answering: str, monkeypatch: pytest.Monk
     api.close()
 
 
-def test_the_chain_names_dags_that_exist() -> None:
-    for dag_id in first_start.CHAIN:
+def test_the_chain_and_what_follows_it_name_dags_that_exist() -> None:
+    for dag_id in (*first_start.CHAIN, first_start.MONITOR):
         assert (REPOSITORY / "dags" / f"{dag_id}.py").exists()
 
 

@@ -3,112 +3,26 @@
 Takes minutes: left out of ``make test``, run by ``make e2e`` and CI.
 """
 
-import os
 import signal
-import socket
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
-import httpx
 import psutil
 import pytest
+from running_platform import CUSTOMER, Platform, wait_for
 from test_readme import block
 
 from churn.io.registry import Registry
 from churn.io.scorebook import ScoreBook
-from churn.settings import REPOSITORY, Settings
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
-
-CUSTOMER = {
-    "total_sessions": 10, "avg_session_duration": 3600.0, "total_songs_played": 100, "avg_songs_per_session": 10.0,
-    "thumbs_up_count": 20, "thumbs_down_count": 5, "add_playlist_count": 15, "add_friend_count": 8,
-    "time_since_last_activity": 2, "days_since_registration": 30, "thumbs_up_ratio": 0.2, "thumbs_down_ratio": 0.05,
-    "is_paid_user": 1,
-}  # fmt: skip
-
-
-class Platform:
-    """One running platform, on ports of its own."""
-
-    def __init__(self, home: Path, ports: tuple[int, int, int]) -> None:
-        self.ports = ports
-        self.environment = {
-            k: v for k, v in os.environ.items() if not k.startswith(("CHURN_", "AIRFLOW", "MLFLOW"))
-        } | {
-            "CHURN_HOME": str(home),
-            "CHURN_AIRFLOW_PORT": str(ports[0]),
-            "CHURN_MLFLOW_PORT": str(ports[1]),
-            "CHURN_API_PORT": str(ports[2]),
-            "CHURN_REGISTRY_POLL_SECONDS": "1",
-            "CHURN_DEMO_CUSTOMERS": "500",
-            "CHURN_DEMO_DAYS": "75",
-        }
-        self.settings = Settings(home=home, _env_file=None)  # type: ignore[call-arg]
-        self.api = httpx.Client(base_url=f"http://127.0.0.1:{ports[2]}/api/churn", timeout=20)
-        self.airflow = httpx.Client(base_url=f"http://127.0.0.1:{ports[0]}", timeout=30)
-
-    def start(self) -> None:
-        """Returns when the supervisor says that it is ready."""
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "deploy.local"],
-            cwd=REPOSITORY, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        )  # fmt: skip
-        assert self.process.stdout is not None
-        told = []
-        for line in self.process.stdout:
-            told.append(line)
-            if "ready; Ctrl-C" in line:
-                self.told = "".join(told)
-                return
-        raise AssertionError("it ended before it was ready:\n" + "".join(told))
-
-    def family(self) -> list[psutil.Process]:
-        return psutil.Process(self.process.pid).children(recursive=True)
-
-    def stop(self, number: signal.Signals) -> list[psutil.Process]:
-        """Stop it; returns what is still alive of everything it had started."""
-        family = self.family()
-        self.process.send_signal(number)
-        self.process.communicate(timeout=60)
-        return [p for p in family if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
-
-    def run_dag(self, dag: str, key: str, conf: dict[str, Any]) -> dict[str, str]:
-        """Trigger a DAG run over REST as the form does, wait for it, return the state of each task."""
-        token = self.airflow.post("/auth/token", json={"username": "admin", "password": "admin"}).json()["access_token"]
-        self.airflow.headers["Authorization"] = f"Bearer {token}"
-        body = {"logical_date": None, "partition_key": key, "conf": conf}
-        run = self.airflow.post(f"/api/v2/dags/{dag}/dagRuns", json=body).raise_for_status().json()["dag_run_id"]
-        address = f"/api/v2/dags/{dag}/dagRuns/{run}"
-        wait_for(lambda: self.airflow.get(address).json()["state"] in ("success", "failed"), seconds=180)
-        tasks = self.airflow.get(f"{address}/taskInstances").json()["task_instances"]
-        return {t["task_id"]: t["state"] for t in tasks}
-
-
-def wait_for(happened: Callable[[], bool], *, seconds: float) -> None:
-    deadline = time.monotonic() + seconds
-    while not happened():
-        assert time.monotonic() < deadline, f"did not happen within {seconds} s"
-        time.sleep(0.5)
-
-
-def free_ports(count: int) -> tuple[int, ...]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = tuple(s.getsockname()[1] for s in sockets)
-    for s in sockets:
-        s.close()
-    return ports
 
 
 @pytest.fixture(scope="module")
 def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
-    one, two, three = free_ports(3)
-    platform = Platform(tmp_path_factory.mktemp("e2e") / "home", (one, two, three))
+    platform = Platform(tmp_path_factory.mktemp("e2e") / "home")
     platform.start()
     yield platform
     if platform.process.poll() is None:
@@ -125,6 +39,19 @@ def test_the_first_start_ends_with_a_model_in_production_and_customers_scored(pl
     assert health["scores_as_of"] == str(datetime.now(UTC).date())
     for told in ("admin", str(platform.ports[0]), str(platform.ports[1]), str(platform.ports[2]), "customers"):
         assert told in platform.told
+
+
+def test_the_first_start_runs_each_dag_once_and_the_night_it_scored_is_monitored(platform: Platform) -> None:
+    today = str(datetime.now(UTC).date())
+    wait_for(lambda: [run["state"] for run in platform.runs("monitor_model")] == ["success"], seconds=60)
+    (monitored,) = platform.runs("monitor_model")
+    assert (monitored["run_type"], monitored["partition_key"]) == ("asset_triggered", today)
+    for dag in ("ingest_events", "retrain_model", "score_nightly"):
+        (run,) = platform.runs(dag)
+        assert (run["state"], run["partition_key"]) == ("success", today), dag
+    assert platform.runs("rollback_model") == []
+    dags = platform.airflow.get("/api/v2/dags").json()["dags"]
+    assert {dag["dag_id"]: dag["is_paused"] for dag in dags if dag["is_paused"]} == {}
 
 
 def test_the_five_endpoints_answer_with_their_fixed_bodies(platform: Platform) -> None:
@@ -175,14 +102,19 @@ def test_a_stored_score_is_what_the_api_gives_for_the_same_features(platform: Pl
 def test_a_retraining_from_the_form_and_a_past_night_run_and_change_no_other_night(platform: Platform) -> None:
     today = datetime.now(UTC).date()
     before = ScoreBook(platform.settings.score_database).top(10_000)
-    states = platform.run_dag("retrain_model", str(today), {"snapshots": 3, "comment": "tried", "promote": False})
-    assert states == {"build_panel": "success", "train": "success", "compare": "success", "promote": "skipped"}
+    states = platform.run_dag(
+        "retrain_model", str(today), {"snapshots": 3, "comment": "tried", "promote": False, "force": True}
+    )
+    assert {task for task, state in states.items() if state == "skipped"} == {"approve", "promote"}
+    assert set(states.values()) == {"success", "skipped"}
     staging = Registry(platform.settings).staging()
     assert staging is not None
     assert staging.tags["comment"] == "tried"
 
     past = str(today - timedelta(days=3))
-    assert set(platform.run_dag("score_nightly", past, {}).values()) == {"success"}
+    states = platform.run_dag("score_nightly", past, {})
+    assert states.pop("request_retraining") in ("skipped", "success")
+    assert set(states.values()) == {"success"}
     assert ScoreBook(platform.settings.score_database).top(10_000) == before
 
 
