@@ -109,10 +109,10 @@ class Log:
         self._past_midnight, before = rows.take(later), self._past_midnight
         rows = rows.take(~later)
         rows = rows.after(before) if before is not None else rows
-        return self._table(rows.take(np.argsort(rows.ts, kind="stable")))
+        return self._table(rows.take(np.argsort(rows.ts, kind="stable")), day.index)
 
-    def _table(self, rows: _Rows) -> RawTable:
-        of, known = self._vocabulary, rows.auth != _OUT
+    def _table(self, rows: _Rows, day: int) -> RawTable:
+        of, known, change = self._vocabulary, rows.auth != _OUT, self._life.change
         who = np.where(known, rows.customer, -1)
         artist = np.where(rows.track >= 0, rows.track % len(names.ARTISTS), -1)
         song = np.where(rows.track >= 0, rows.track % len(names.SONGS), -1)
@@ -127,7 +127,7 @@ class Log:
             "level": Coded(rows.paid.astype(np.int8), ("free", "paid")),
             "location": Coded(who, of["location"]),
             "method": Coded(rows.page, of["method"]),
-            "page": Coded(rows.page, PAGES),
+            "page": Coded(rows.page, PAGES if change is None else change.pages(PAGES, day)),
             "registration": Coded(who, of["registration"]),
             "sessionId": rows.session,
             "song": Coded(song, names.SONGS),

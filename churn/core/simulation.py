@@ -6,7 +6,8 @@ day, so the customer cancels on that day with probability exactly 1 - exp(-lambd
 the log knows lambda or the temperament; both show in the counts.
 
 Newcomers are like leavers and about as many, so a log looks the same wherever it is cut (see ``Customers.draw``).
-Day d depends only on (customers, seed, start) and the days before it: each day draws from its own random stream.
+Day d depends only on (customers, seed, start) and the days before it: each day draws from its own random stream. A
+change in the world (``simulated_change``) moves nothing before its day, and the hazard is the one after it.
 """
 
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ import numpy as np
 from churn.core import simulated_risk as risk
 from churn.core.arrays import Bools, Floats, Ints
 from churn.core.events import DAY_MS
+from churn.core.simulated_change import Change
 from churn.core.simulated_customers import (
     LAST_START_MS,
     LIFE,
@@ -47,8 +49,8 @@ from churn.core.simulated_sessions import (
     visitors,
 )
 
-_WEEKDAY = (1.05, 1.05, 1.05, 1.05, 1.05, 0.90, 0.85)
-"""Monday to Sunday; people listen at work."""
+WEEKDAY = (1.05, 1.05, 1.05, 1.05, 1.05, 0.90, 0.85)
+"""Factor on the visits of a day, Monday to Sunday; people listen at work."""
 _PLAYS_FREE, _PLAYS_PAID = 31.0, 100.0
 """Mean plays a session, exponentially distributed: of single sessions in the public table, the standard deviation is
 the mean, and 3 % of the free and 1 % of the paid have no play."""
@@ -64,8 +66,8 @@ _ADVERTS_PAID = 0.0008
 class Life:
     """The state of the service at the start of a day; ``advance`` lives the day."""
 
-    def __init__(self, customers: int, seed: int, start: date, days: int) -> None:
-        self.seed, self.zero_ms = seed, day_zero_ms(start)
+    def __init__(self, customers: int, seed: int, start: date, days: int, change: Change | None = None) -> None:
+        self.seed, self.zero_ms, self.change = seed, day_zero_ms(start), change
         self.weekday_of_zero = start.weekday()
         self.who = everyone(customers, seed, start, days)
         n = len(self.who.visits)
@@ -80,8 +82,10 @@ class Life:
         rng = stream(self.seed, LIFE, day)
         midnight = self.zero_ms + day * DAY_MS
         at_risk = np.flatnonzero(~self.gone & (self.who.registered_ms < midnight))
-        visits = self.who.visits * _WEEKDAY[(self.weekday_of_zero + day) % 7]
+        visits = self.who.visits * WEEKDAY[(self.weekday_of_zero + day) % 7]
         v = risk.last_visit(self.who.temper, self.paid)
+        if self.change is not None:
+            v = self.change.last_visit(v, self.paid, day)
         customer, start, cancels = self._arrivals(rng, midnight, at_risk, visits, v)
         sessions = self._sessions(rng, midnight, customer, start, cancels)
         self._leave(sessions)
@@ -169,7 +173,7 @@ class Life:
         self.gone[day.customer[day.outro == CANCEL]] = True
 
 
-def live(customers: int, seed: int, start: date, days: int) -> tuple[Life, Iterator[Day]]:
-    """The service and its days 0 … ``days`` - 1, each lived when asked for."""
-    life = Life(customers, seed, start, days)
+def live(customers: int, seed: int, start: date, days: int, change: Change | None = None) -> tuple[Life, Iterator[Day]]:
+    """The service and its days 0 … ``days`` - 1, each lived when asked for; up to a ``change`` as they were without."""
+    life = Life(customers, seed, start, days, change)
     return life, (life.advance(day) for day in range(days))

@@ -18,6 +18,7 @@ from benchmarks.resemblance import (
     summary,
 )
 from churn.core.events import DAY_MS
+from churn.core.simulated_change import Change
 from churn.core.simulated_customers import everyone
 from churn.core.simulated_events import AUTHS, PAGES, Coded, Log, RawTable
 from churn.core.simulated_risk import SHARE
@@ -295,3 +296,48 @@ def test_a_customer_plays_between_ten_and_twenty_five_songs_a_day_on_average() -
     _, days = lived(2_000)
     plays = sum(int(d.sessions.plays.sum()) for d in days)
     assert 10 < plays / sum(len(d.at_risk) for d in days) < 25
+
+
+PRICE_RISE = Change(12, hazard=2.0, plan="paid")
+
+
+def test_a_change_moves_nothing_before_its_day_and_the_hazard_of_those_concerned_from_then_on() -> None:
+    _, days = lived(2_000)
+    changed, changed_days = live(2_000, 7, START, DAYS, PRICE_RISE)
+    for day in days:
+        paid = changed.paid.copy()
+        after = next(changed_days)
+        if day.index < PRICE_RISE.day:
+            assert all(np.array_equal(column, getattr(after.sessions, name))
+                       for name, column in vars(day.sessions).items())  # fmt: skip
+            assert np.array_equal(day.hazard, after.hazard)
+        else:  # 1 - exp(-lambda v): -log(1 - hazard) is proportional to v
+            break
+    pays = paid[after.at_risk]
+    factor = np.log1p(-after.hazard) / np.log1p(-day.hazard)
+    assert factor[pays] == pytest.approx(2.0)
+    assert factor[~pays] == pytest.approx(1.0)
+    assert 0.2 < pays.mean() < 0.8
+
+
+def test_as_many_cancel_as_the_changed_hazards_say() -> None:
+    _, days = live(6_000, 7, START, DAYS, PRICE_RISE)
+    later = [day for day in days if day.index >= PRICE_RISE.day]
+    hazard = np.concatenate([day.hazard for day in later])
+    cancelled = sum(len(leavers(day)) for day in later)
+    assert abs(cancelled - hazard.sum()) < 4 * np.sqrt((hazard * (1 - hazard)).sum())
+    unchanged = np.concatenate([day.hazard for day in lived(6_000)[1] if day.index >= PRICE_RISE.day])
+    assert hazard.mean() > 1.3 * unchanged.mean()
+
+
+def test_a_page_is_called_otherwise_from_its_day_on_and_nothing_else_differs(
+    log: list[dict[str, np.ndarray]],
+) -> None:
+    life, days = live(300, 7, START, DAYS, Change(12, renamed={"Thumbs Down": "Dislike"}))
+    renamed = Log(life)
+    for index, (before, day) in enumerate(zip(log, days, strict=True)):
+        table = renamed.day(day)
+        after = {name: decoded(table, name) for name in table}
+        wanted = np.where((before["page"] == "Thumbs Down") & (index >= 12), "Dislike", before["page"])
+        assert np.array_equal(after.pop("page"), wanted)
+        assert all(np.array_equal(column, before[name]) for name, column in after.items())
