@@ -14,7 +14,7 @@ being *skipped* is no failure: that version is in production already.
 from typing import Any
 
 from airflow.sdk import Param, dag, task
-from airflow.sdk.exceptions import AirflowSkipException
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 from churn_assets import PRODUCTION_MODEL
 from churn_run import HOUSE, run_step
 
@@ -31,9 +31,10 @@ from churn_run import HOUSE, run_step
             title="Version",
             description="Number of a version that was in production before. Empty: the one before the present one.",
         ),
+        # The empty text makes the form ask for one. Without a default Airflow could not tell of a run that failed.
         "reason": Param(
+            "",
             type="string",
-            minLength=3,
             maxLength=500,
             title="Reason",
             description="Why. Kept in the ledger.",
@@ -46,6 +47,8 @@ def rollback_model() -> None:
     def rollback(params: dict[str, Any], dag_run: Any, *, outlet_events: Any) -> dict[str, Any]:
         from churn.steps.rollback import rollback as step
 
+        if not params["reason"].strip():
+            raise AirflowFailException("a rollback needs a reason: it is kept in the ledger")
         who = dag_run.triggering_user_name or "Airflow"
         report = run_step(step, params["version"], who=who, why=params["reason"], request=dag_run.run_id)
         if not report["rolled_back"]:

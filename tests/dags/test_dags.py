@@ -145,9 +145,10 @@ def test_a_morning_runs_as_dags_from_the_raw_log_to_the_way_back(
     states = _run(dag_bag, "monitor_model", conf)
     assert states == {"check_freshness": "success", "monitor": "success", "request_retraining": "skipped"}
 
-    # There is nothing to go back to.
+    # There is nothing to go back to; and nothing is moved without a reason.
+    assert _run(dag_bag, "rollback_model", {}, expected="failed") == {"rollback": "failed"}
     assert _run(dag_bag, "rollback_model", {"reason": "a test"}, expected="failed") == {"rollback": "failed"}
-    assert alerts.subjects == ["score_nightly failed", "rollback_model failed"]
+    assert alerts.subjects == ["score_nightly failed", "rollback_model failed", "rollback_model failed"]
 
 
 @pytest.mark.slow
