@@ -21,7 +21,7 @@ export UV_PYTHON_DOWNLOADS = never
 
 help: ## List the targets
 	@echo "usage: make <target>"
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-13s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-15s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 install: .venv/.installed ## Create .venv from uv.lock; nothing to do when it is up to date
 	@$(if $(filter $@,$(MAKECMDGOALS)),echo ".venv is what uv.lock says",:)
@@ -31,6 +31,9 @@ run: install ## Start MLflow, Airflow and the API, score customers for today; Ct
 
 test: install ## Run the test suite; ARGS="tests/core -x" narrows it
 	$(BIN)/python -m pytest $(ARGS)
+
+test-slow: install ## Run the tests that `make test` leaves out because they take long (minutes)
+	$(BIN)/python -m pytest -m "slow and not e2e" $(ARGS)
 
 e2e: install ## Start the whole platform on spare ports and try everything on it (minutes)
 	$(BIN)/python -m pytest -m e2e $(ARGS)
@@ -51,6 +54,9 @@ bench: install ## Run the benchmarks of speed and print their table
 
 bench-quality: install ## How good the models are, on public tables: benchmarks/RESULTS.md (half an hour)
 	@exec $(BIN)/python -m benchmarks.quality $(ARGS)
+
+bench-decisions: install ## How often the automatic decisions are wrong, on simulated services (hours; ARGS="--quick")
+	@exec $(BIN)/python -m benchmarks.decisions $(ARGS)
 
 clean: ## Remove .venv, .venv-peers, .uv and caches; keeps the data in .churn unless DATA=yes
 	rm -rf .venv .venv-peers .uv build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
@@ -80,4 +86,4 @@ endif
 	@.uv/bin/python -m pip install --quiet --disable-pip-version-check "uv==$(UV_VERSION)"
 	@touch $@
 
-.PHONY: help install run test e2e lint format bench bench-quality clean
+.PHONY: help install run test test-slow e2e lint format bench bench-quality bench-decisions clean

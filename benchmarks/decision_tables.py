@@ -11,6 +11,9 @@ from benchmarks.drift_peers import ALARMS, TABLES
 from benchmarks.results import _table as table
 
 Found = Sequence[dict[str, Any]]
+CLEARLY = 0.005
+"""Share of the log loss from which one model is told from another: less is what another seed changes."""
+TONIGHT = "_tonight"
 
 
 def quiet_drift(found: Found) -> str:
@@ -75,13 +78,13 @@ def price_rise(found: Found) -> str:
 def equal(found: Found) -> str:
     """Promotions among equals; who of them was worse by the truth."""
     trials = [trial for record in found for trial in record["trials"]]
-    worse = [r for r in trials if r["new"] > r["old"]]
-    better = [r for r in trials if r["new"] <= r["old"]]
-    rows = [
-        ["promoted (wanted: at most 5 %)", said_share(sum(r["full"] for r in trials), len(trials))],
-        ["truly worse challengers promoted", said_share(sum(r["full"] for r in worse), len(worse))],
-        ["truly better challengers promoted", said_share(sum(r["full"] for r in better), len(better))],
-    ]
+    sides = {
+        "promoted (wanted: at most 5 %)": trials,
+        "truly worse challengers promoted": [t for t in trials if _gain(t) < 0],
+        f"worse by more than {CLEARLY:.1%}": [t for t in trials if _gain(t) < -CLEARLY],
+        f"better by more than {CLEARLY:.1%}": [t for t in trials if _gain(t) > CLEARLY],
+    }
+    rows = [[name, said_share(sum(t["full"] for t in of), len(of))] for name, of in sides.items()]
     return f"{table(['', 'trials'], rows)}\n\n{_against(trials)}"
 
 
@@ -91,21 +94,26 @@ def retrained(found: Found) -> str:
     rows = []
     for week in weeks:
         of = [record[str(week)] for record in found]
+        by_now = sum(any(r["promoted"] for w, r in record.items() if int(w) <= week) for record in found)
         yes = [r for r in of if r["promoted"]]
-        gains = [1 - r["new"] / r["old"] for r in of]
-        tonight = [1 - r["new_tonight"] / r["old_tonight"] for r in of]
         rows.append([
-            str(week), said_share(len(yes), len(of)), said_share(sum(r["full"] for r in of), len(of)),
+            str(week), said_share(len(yes), len(of)), said_share(by_now, len(found)),
             f"{median_of([r['churned'] for r in of]):,.0f} of {median_of([r['rows'] for r in of]):,.0f}",
-            f"{100 * median_of(gains):.1f} %", f"{100 * median_of(tonight):.1f} %",
-            f"{sum(g < 0 for g in gains)}", f"{sum(r['new'] > r['old'] for r in yes)}",
-            f"{sum(r['new_tonight'] > r['old_tonight'] for r in yes)}",
+            *(f"{100 * median_of([_gain(r, when) for r in of]):+.1f} %" for when in ("", TONIGHT)),
+            *(str(sum(_gain(r, when) < least for r in which)) for which in (of, yes)
+              for when, least in (("", 0.0), (TONIGHT, 0.0), (TONIGHT, -CLEARLY))),
         ])  # fmt: skip
+    counts = ("on the hold-out", "on the next night", f"there by more than {CLEARLY:.1%}")
     heads = [
-        "weeks after", "promoted", "by the full models alone", "left in the hold-out", "true gain in log loss",
-        "on the next night", "truly worse challengers", "of them promoted", "promoted, worse on the next night",
+        "weeks after", "promoted", "by this week or before", "left in the hold-out", "true gain in log loss",
+        "on the next night", *(f"{who}, {where}" for who in ("truly worse", "promoted, worse") for where in counts),
     ]  # fmt: skip
     return f"{table(heads, rows)}\n\n{_against([r for record in found for r in record.values()])}"
+
+
+def _gain(record: dict[str, Any], when: str = "") -> float:
+    """The challenger's true gain in expected log loss, as a share of the champion's."""
+    return float(1 - record[f"new{when}"] / record[f"old{when}"])
 
 
 def _weeks(found: Found, what: str) -> tuple[str, str]:
