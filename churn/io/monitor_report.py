@@ -41,6 +41,7 @@ def monitor_page(facts: Mapping[str, Any]) -> str:
         headline=_headline(facts),
         said=_capital(facts["summary"]),
         nights_between_false_alarms=WatchPolicy().nights_between_false_alarms,
+        tolerated=WatchPolicy().tolerated - 1,
         rows=_rows(found) if found else [],
         ranking=_over_nights(
             [str(line["as_of"]) for line in nights],
