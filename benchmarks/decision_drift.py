@@ -12,7 +12,7 @@ import pandas as pd
 from benchmarks.world_models import Trained, trained
 from benchmarks.worlds import Service, World, features, world_of
 from churn.core.categories import compare_categories
-from churn.core.drift import DriftReference, compare
+from churn.core.drift import DriftPolicy, DriftReference, compare
 from churn.core.features import FEATURE_NAMES
 from churn.core.simulated_change import Change
 from churn.steps.drift_tables import SCORE
@@ -59,7 +59,10 @@ class Watch:
         return compare_categories(self._kinds, {**self.world.kinds[day], **pages}).drifted
 
     def _scored(self, table: pd.DataFrame) -> pd.DataFrame:
-        return table[_COLUMNS].assign(**{SCORE: self._model.model.predict_proba(table)})
+        """Ages grow by themselves, and the scores with them: the scores are those of customers of the usual age."""
+        model = self._model.model
+        usual = {name: model.card.usual[name] for name in DriftPolicy().ages}
+        return table[_COLUMNS].assign(**{SCORE: model.predict_proba(table.assign(**usual))})
 
 
 def quiet(seed: int, folder: Path) -> dict[str, Any]:

@@ -152,7 +152,8 @@ def merge(path: Path, sections: Mapping[str, str], order: Sequence[str]) -> str:
     held = path.read_text() if path.is_file() else ""
     parts = [part.partition("\n") for part in re.split(r"(?m)^## ", held)[1:]]
     found = {title.strip(): text.strip() for title, _, text in parts} | dict(sections)
-    return "\n\n".join([HEAD.strip(), *(f"## {title}\n\n{found[title]}" for title in order if title in found)]) + "\n"
+    titles = [*(t for t in order if t in found), *(t for t in found if t not in order)]
+    return "\n\n".join([HEAD.strip(), *(f"## {title}\n\n{found[title]}" for title in titles)]) + "\n"
 
 
 def _ahead(found: Measured, names: Iterable[str]) -> list[list[str]]:

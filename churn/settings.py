@@ -86,6 +86,13 @@ class Settings(BaseSettings):
     def _split(cls, value: object) -> object:
         return tuple(x.strip() for x in value.split(",") if x.strip()) if isinstance(value, str) else value
 
+    @field_validator("scores_due")
+    @classmethod
+    def _without_zone(cls, value: time) -> time:
+        if value.tzinfo is not None:
+            raise ValueError("it is UTC already: write it without a zone, for example 06:00")
+        return value
+
     @property
     def landing_dir(self) -> Path:
         return (self.landing or self.home / "landing").expanduser().absolute()

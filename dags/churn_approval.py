@@ -60,8 +60,12 @@ class Approval(ApprovalOperator):
 
 
 def needs_approval(compared: dict[str, Any]) -> bool:
-    """Whether the gate's yes is not enough. The first model of all replaces nothing that a person could defend."""
-    return Settings().promotion == "approve" and compared["champion"] is not None
+    """Whether a person is asked about a decision that the gate said yes to."""
+    from churn.steps.promote import needs_a_person
+
+    settings = Settings()
+    with closing(Ledger(settings.score_database)) as ledger:
+        return needs_a_person(settings, ledger, compared["challenger"], compared["champion"])
 
 
 def approver(answer: dict[str, Any] | None) -> dict[str, str | None]:

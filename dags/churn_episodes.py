@@ -1,50 +1,65 @@
-"""Which alarms are news. An alarm that goes on night after night is told once, and again when it persists."""
+"""Which alarms are news. An alarm that goes on night after night is told once, and again when it persists.
 
-from collections.abc import Set
+What has been told is written down after it was told, in files of their own: a task that is killed in between tells it
+once more when it is tried again, and nothing is left untold because a check had already recorded it.
+"""
+
 from contextlib import closing
 from datetime import date
+from itertools import takewhile
+from pathlib import Path
 from typing import Any
 
-from churn.io.checks import Check, Checks, What
+from churn_alerts import tell
+
+from churn.io.checks import Checks, What
+from churn.io.lake import Lake, write_json
 from churn.settings import Settings
 
-Known = Set[tuple[str, str, str]]
-"""(ISO date, what, model version) of alarms on record."""
 
+def drift_news(report: dict[str, Any]) -> list[Path]:
+    """What there is to tell of a check of drift that is on record: that it begins, or that it persists.
 
-def known_alarms(as_of: date) -> Known:
-    """Alarms on record for that date and, of each kind and version, for the last date before it that has any check.
-
-    To be asked before a check runs: what it finds replaces what it found before for the same date.
+    As the files to write once it has been told; none where one of them is there of a night of this episode.
     """
+    if not report["alarm"]:
+        return []
+    stage = "drift_persists" if report["persists"] else "drift"
+    nights = _nights_of_alarm("drift", report)[: report["nights"]]  # the check knows which gaps break a row
+    return _untold(stage, report, nights)
+
+
+def monitoring_news(report: dict[str, Any]) -> list[Path]:
+    """The same of a look at the model: a degradation that begins, or an early warning."""
+    alarms: dict[What, bool] = {"performance": report["degraded"], "early_warning": bool(report["early_warnings"])}
+    return [
+        path
+        for what, alarm in alarms.items()
+        if alarm
+        for path in _untold(what, report, _nights_of_alarm(what, report))
+    ]
+
+
+def tell_news(news: list[Path], subject: str, report: dict[str, Any]) -> None:
+    """Tell the summary of the report, where there is news, and then write down that it was told."""
+    if not news:
+        return
+    tell(subject, report["summary"], as_of=report["as_of"])
+    for path in news:
+        write_json(path, {"subject": subject, "text": report["summary"]})
+
+
+def _nights_of_alarm(what: What, report: dict[str, Any]) -> list[str]:
+    """Those in a row that end with the report's, the newest first (ISO dates)."""
     with closing(Checks(Settings().score_database)) as checks:
-        recent = {kind: checks.all(kind, until=as_of, limit=20) for kind in _KINDS}
-    return {
-        (str(check.as_of), check.what, check.model_version)
-        for found in recent.values()
-        for check in _latest_and_before(found, as_of)
-        if check.alarm
-    }
+        found = checks.all(what, until=date.fromisoformat(report["as_of"]))
+    own = (check for check in found if check.model_version == report["model_version"])
+    return [str(check.as_of) for check in takewhile(lambda check: check.alarm, own)]
 
 
-_KINDS: tuple[What, ...] = ("drift", "early_warning", "performance")
-
-
-def _latest_and_before(found: list[Check], as_of: date) -> list[Check]:
-    """Those of the date itself, and those of the last date before it; ``found`` is newest first."""
-    before = [check for check in found if check.as_of < as_of]
-    return [c for c in found if c.as_of == as_of] + [c for c in before if c.as_of == before[0].as_of]
-
-
-def drift_is_news(report: dict[str, Any], known: Known) -> bool:
-    """On the first night of an episode and on the night that makes it persist; not when that night is run again."""
-    told = (report["as_of"], "drift", report["model_version"]) in known
-    return report["alarm"] and not told and report["nights"] in (1, Settings().drift_nights)
-
-
-def monitoring_is_news(report: dict[str, Any], known: Known) -> bool:
-    """When a degradation or an early warning begins."""
-    began = {"performance": report["degraded"], "early_warning": bool(report["early_warnings"])}
-    version = report["model_version"]
-    going_on = {what for _, what, model in known if model == version}
-    return any(alarm and what not in going_on for what, alarm in began.items())
+def _untold(what: str, report: dict[str, Any], nights: list[str]) -> list[Path]:
+    """The file that will say it was told tonight; none when it was told on any of these nights."""
+    folder, name = Lake(Settings().data_home).reports / "alerts", f"{what}.version={report['model_version']}.json"
+    if any((folder / f"as_of={night}" / name).is_file() for night in nights):
+        return []
+    return [folder / f"as_of={report['as_of']}" / name]

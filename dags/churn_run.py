@@ -3,7 +3,7 @@
 import inspect
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import asdict
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -14,6 +14,7 @@ from churn_alerts import tell_of_failure
 from churn_timetable import JUST_NOW
 
 from churn.errors import BadInput, NotReady
+from churn.io.checks import What
 from churn.settings import Settings
 
 HOUSE: dict[str, Any] = {
@@ -92,11 +93,14 @@ def run_step(step: Callable[..., Any], *args: Any, settings: Settings | None = N
     return report
 
 
-def ask_for_retraining(outlet_events: Any, asset: Asset) -> dict[str, Any]:
-    """Emit the request when the alarms of this date are enough for one, else skip the task: no event then."""
+def ask_for_retraining(outlet_events: Any, asset: Asset, kinds: Collection[What]) -> dict[str, Any]:
+    """Emit the request when the alarms of this date are enough for one, else skip the task: no event then.
+
+    ``kinds``: the checks that this DAG makes. Those of another DAG are its own to act upon.
+    """
     from churn.steps.request_retraining import request_retraining as step
 
-    report = run_step(step, run_date())
+    report = run_step(step, run_date(), kinds)
     if not report["requested"]:
         raise AirflowSkipException(report["reason"])
     emit(outlet_events, asset, reason=report["reason"])

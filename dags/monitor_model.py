@@ -44,20 +44,20 @@ def monitor_model() -> None:
 
     @task(inlets=[SCORES])
     def monitor() -> dict[str, Any]:
-        from churn.steps.monitor import monitor as step
-        from churn_episodes import known_alarms, monitoring_is_news
+        from churn_episodes import monitoring_news, tell_news
 
-        known = known_alarms(run_date())
+        from churn.steps.monitor import monitor as step
+
         report = run_step(step, run_date())
-        if monitoring_is_news(report, known):
-            tell(f"The model may be wrong as of {report['as_of']}", report["summary"], as_of=report["as_of"])
+        tell_news(monitoring_news(report), f"The model may be wrong as of {report['as_of']}", report)
         return report
 
     @task(outlets=[RETRAIN_REQUESTED])
     def request_retraining(*, outlet_events: Any) -> dict[str, Any]:
-        return ask_for_retraining(outlet_events, RETRAIN_REQUESTED)
+        return ask_for_retraining(outlet_events, RETRAIN_REQUESTED, ("performance", "early_warning"))
 
-    check_freshness() >> monitor() >> request_retraining()
+    check_freshness()  # stands alone: whether today's scores are late says nothing about those that are there
+    monitor() >> request_retraining()
 
 
 monitor_model()

@@ -13,7 +13,8 @@ form. The same data again finds the version it led to before instead of making a
 **When it fails** — a log that is too short says how many days are missing. Skipped tasks are no failure:
 `start_retraining` says in its log why a request was refused, `gate` why the model in production stays. `approve` waits
 for an answer under Browse, Required Actions; a rejection, or no answer in time, leaves the model in production. Every
-decision is in the ledger: `churn history`.
+decision is in the ledger: `churn history`. `promote` is skipped with an alert when something has changed since the yes:
+another model in production, a newer one that waits, a decision that is not the one in the ledger.
 """
 
 from datetime import timedelta
@@ -96,7 +97,7 @@ def retrain_model() -> None:
         trigger = _TRIGGERS.get(dag_run.run_type, "person")
         default = "weekly" if trigger == "schedule" else f"asked for by {dag_run.triggering_user_name or 'a person'}"
         reason = params["comment"] or event_extra("reason") or default
-        report = run_step(step, run_date(), trigger=trigger, reason=reason, force=params["force"])
+        report = run_step(step, run_date(), trigger=trigger, reason=reason, force=params["force"], run=dag_run.run_id)
         if not report["admitted"]:
             raise AirflowSkipException(report["reason"])
         return report
@@ -163,7 +164,10 @@ def retrain_model() -> None:
             decided = approver(ti.xcom_pull(task_ids="approve"))
         report = run_step(step, compared["challenger"], **decided)
         if not report["promoted"]:
-            raise AirflowSkipException(f"version {report['production']} stays in production: {report['reason']}")
+            subject = f"Version {compared['challenger']} was not promoted, though the answer was yes"
+            stays = f"version {report['production']} stays in production: {report['reason']}"
+            tell(subject, stays, severity="error")
+            raise AirflowSkipException(stays)
         outlet_events[PRODUCTION_MODEL].extra = {"version": report["production"]}
         return report
 

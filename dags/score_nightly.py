@@ -19,7 +19,6 @@ then, and the last good night stays what everybody reads. `publish_scores` witho
 from typing import Any
 
 from airflow.sdk import dag, task
-from churn_alerts import tell
 from churn_assets import EVENTS, RETRAIN_REQUESTED, SCORES
 from churn_run import AS_OF, HOUSE, ask_for_retraining, dated, emit, run_date, run_step
 
@@ -54,18 +53,17 @@ def score_nightly() -> None:
 
     @task
     def check_drift() -> dict[str, Any]:
-        from churn.steps.check_drift import check_drift as step
-        from churn_episodes import drift_is_news, known_alarms
+        from churn_episodes import drift_news, tell_news
 
-        known = known_alarms(run_date())
+        from churn.steps.check_drift import check_drift as step
+
         report = run_step(step, run_date())
-        if drift_is_news(report, known):
-            tell(f"Drift as of {report['as_of']}", report["summary"], as_of=report["as_of"])
+        tell_news(drift_news(report), f"Drift as of {report['as_of']}", report)
         return report
 
     @task(outlets=[RETRAIN_REQUESTED])
     def request_retraining(*, outlet_events: Any) -> dict[str, Any]:
-        return ask_for_retraining(outlet_events, RETRAIN_REQUESTED)
+        return ask_for_retraining(outlet_events, RETRAIN_REQUESTED, ("drift",))
 
     build_features() >> validate_features() >> publish_scores() >> check_drift() >> request_retraining()
 

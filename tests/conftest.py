@@ -10,7 +10,7 @@ import pytest
 
 from churn.settings import Settings
 
-_DAGS = Path(__file__).resolve().parent.parent / "dags"
+_REPOSITORY = Path(__file__).resolve().parent.parent
 
 # Airflow reads its configuration when it is imported; a test must never touch a real one.
 _AIRFLOW = Path(tempfile.mkdtemp(prefix="churn-airflow-"))
@@ -19,8 +19,8 @@ os.environ.update(
     {
         "AIRFLOW_HOME": str(_AIRFLOW),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-        "AIRFLOW__CORE__DAGS_FOLDER": str(_DAGS),
-        "AIRFLOW__CORE__PLUGINS_FOLDER": str(_AIRFLOW / "plugins"),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(_REPOSITORY / "dags"),
+        "AIRFLOW__CORE__PLUGINS_FOLDER": str(_REPOSITORY / "plugins"),  # our schedules are one
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{_AIRFLOW / 'airflow.db'}",
         "AIRFLOW__LOGGING__LOGGING_LEVEL": "WARNING",
         "GX_ANALYTICS_ENABLED": "false",

@@ -8,10 +8,11 @@ from typing import Any
 
 from churn.core.promotion import evidence_hash
 from churn.io.lake import Lake, write_json
-from churn.io.ledger import Entry, Ledger
+from churn.io.ledger import Entry, Ledger, moves
 from churn.io.registry import Registry
 from churn.settings import Settings
-from churn.steps.compare import decision_path
+from churn.steps.compare import decision_path, gate_key
+from churn.steps.gate import GATE
 from churn.steps.promote import promote
 
 TAGS = {"contract": "sparkify", "horizon_days": "14", "as_of": "2026-03-01", "holdout_snapshot": "2026-02-15"}
@@ -40,7 +41,7 @@ class Registered:
 
 
 def decided(settings: Settings, challenger: str, champion: str | None, yes: bool = True) -> str:
-    """Write a decision as the comparison does; the hash of its evidence."""
+    """Write a decision as the comparison does, on file and in the ledger; the hash of its evidence."""
     decision: dict[str, Any] = {
         "challenger": challenger,
         "champion": champion,
@@ -48,9 +49,13 @@ def decided(settings: Settings, challenger: str, champion: str | None, yes: bool
         "reasons": ["log loss 3 % lower" if yes else "log loss 3 % higher"],
         "evidence": {"customers": 1000, "log_loss": [0.31, 0.3]},
     }
-    decision["evidence_sha256"] = evidence_hash(decision)
+    sha = decision["evidence_sha256"] = evidence_hash(decision)
+    why = f"{'yes' if yes else 'no'}: {decision['reasons'][0]}"
+    with closing(Ledger(settings.score_database)) as ledger:
+        key = gate_key(challenger, sha)
+        ledger.append("gate", key=key, who=GATE, why=why, version=challenger, evidence_sha256=sha)
     write_json(decision_path(Lake(settings.data_home), challenger), decision)
-    return str(decision["evidence_sha256"])
+    return sha
 
 
 def promoted(settings: Settings, *versions: str, **given: Any) -> None:
@@ -67,8 +72,9 @@ def in_production(settings: Settings) -> str | None:
 
 
 def rows(settings: Settings) -> list[Entry]:
+    """Those of the ledger that tell of a move."""
     with closing(Ledger(settings.score_database)) as ledger:
-        return ledger.entries()
+        return moves(ledger.entries())
 
 
 def story(settings: Settings) -> list[tuple[str, str | None, str | None]]:

@@ -10,6 +10,8 @@ from churn.core.distances import js_distance
 from churn.core.drift_policy import DriftPolicy
 from churn.errors import BadInput
 
+_MOST_NAMED = 5
+
 
 @dataclass(frozen=True)
 class CategoryShare:
@@ -29,6 +31,8 @@ class CategoryDrift:
     drifted: bool
     js: float
     """Jensen–Shannon distance, base 2; 0 where either side is empty."""
+    limit: float
+    """The distance from which the shares have moved: the policy's, or what so few events reach by chance."""
     new: tuple[CategoryShare, ...]
     vanished: tuple[CategoryShare, ...]
     shares: tuple[CategoryShare, ...]
@@ -64,8 +68,10 @@ def compare_categories(
     )  # fmt: skip
     js = 0.0 if now == 0 else js_distance(*np.array([[s.reference_share, s.current_share] for s in shares]).T)
     chance = math.sqrt((len(shares) - 1) * policy.events_alike / (8 * math.log(2) * max(now, 1)))
-    moved = js >= max(policy.smallest_event_js, chance)
-    return CategoryDrift(bool(new or vanished or moved), js, new, vanished, shares, _why(new, vanished, js, moved, now))
+    limit = max(policy.smallest_event_js, chance)
+    moved = js >= limit
+    why = _why(new, vanished, js, moved, now)
+    return CategoryDrift(bool(new or vanished or moved), js, limit, new, vanished, shares, why)
 
 
 def _why(new: tuple[CategoryShare, ...], vanished: tuple[CategoryShare, ...], js: float, moved: bool, now: int) -> str:
@@ -73,4 +79,5 @@ def _why(new: tuple[CategoryShare, ...], vanished: tuple[CategoryShare, ...], js
     said += [f"{s.name} has vanished: {s.reference_share:.1%} of the events before, none now" for s in vanished]
     if moved and not said:
         said.append(f"the shares of the kinds of events have moved: Jensen–Shannon distance {js:.2f}")
-    return "; ".join(said)
+    more = [f"and {len(said) - _MOST_NAMED} more"] if len(said) > _MOST_NAMED else []
+    return "; ".join(said[:_MOST_NAMED] + more)

@@ -1,5 +1,7 @@
 """Events by kind over a span of days, and pages in quarantine that the contract does not know."""
 
+from collections import Counter
+from collections.abc import Collection
 from datetime import UTC, date, datetime
 
 import pyarrow as pa
@@ -10,9 +12,17 @@ from churn.core.events import SourceContract
 from churn.io.engines.duckdb import open_engine
 from churn.io.lake import Lake
 
+NAMED_FROM = 5
+"""Customers who produced a page before its text is shown: a row whose columns have shifted may hold a person's name or
+address there, but hardly the same for five. A page that has another name is met by many."""
+FEW = "an unknown page seen for few customers"
+"""What the other pages are counted as, together."""
 
-def events_by_kind(lake: Lake, contract: SourceContract, first: date, before: date) -> dict[str, int]:
-    """Accepted events of the days from ``first`` until ``before``, and unknown pages as ``page 'Its name'``.
+
+def events_by_kind(
+    lake: Lake, contract: SourceContract, first: date, before: date, named: Collection[str] = ()
+) -> dict[str, int]:
+    """Accepted events of the days from ``first`` until ``before``, and what :func:`unknown_pages` counts.
 
     Empty where there are no events on these days.
     """
@@ -21,11 +31,17 @@ def events_by_kind(lake: Lake, contract: SourceContract, first: date, before: da
         return {}
     with open_engine({"events": files}) as engine:
         found = dict(engine.rows("select kind, count(*) from events group by kind order by kind"))
-    return found | {f"page {page!r}": n for page, n in unknown_pages(lake, contract, first, before).items()}
+    return found | unknown_pages(lake, contract, first, before, named)
 
 
-def unknown_pages(lake: Lake, contract: SourceContract, first: date, before: date) -> dict[str, int]:
-    """How often each page that the contract does not know came in these days. A row delivered twice counts once."""
+def unknown_pages(
+    lake: Lake, contract: SourceContract, first: date, before: date, named: Collection[str] = ()
+) -> dict[str, int]:
+    """How often each page that the contract does not know came in these days, as ``page 'Its name'`` or :data:`FEW`.
+
+    ``named``: names that a longer span has led to; for these, few customers are enough. A row delivered twice counts
+    once.
+    """
     if not contract.kinds or not (held := _quarantined(lake, contract)):
         return {}
     columns = [f"raw_{name}" for name, column in contract.columns.items() if column.source is not None]
@@ -33,14 +49,18 @@ def unknown_pages(lake: Lake, contract: SourceContract, first: date, before: dat
     with open_engine() as engine:
         engine.register("held", pa.concat_tables(held))
         rows = engine.rows(f"""
-select raw_kind, count(*) from (
+select raw_kind, count(*), count(distinct raw_customer_id) from (
   select distinct {texts}, copy from (
     select {texts}, row_number() over (partition by file_no, {texts}) as copy
     from ({judged_sql(contract, "held")}) as judged
     where raw_kind is not null and kind is null and ts_ms >= {_ms(first)} and ts_ms < {_ms(before)}
   ) as numbered
 ) as counted group by raw_kind order by raw_kind""")
-    return dict(rows)
+    counted = Counter[str]()
+    for page, n, customers in rows:
+        name = f"page {page!r}"
+        counted[name if customers >= NAMED_FROM or name in named else FEW] += n
+    return dict(counted)
 
 
 def _quarantined(lake: Lake, contract: SourceContract) -> list[pa.Table]:

@@ -68,8 +68,10 @@ def _calibration(figure: Figure, assessment: Assessment) -> None:
     x, y = (np.array([getattr(b, name) for b in bins]) for name in ("predicted", "observed"))
     low, high = (np.array([getattr(b, name) for b in bins]) for name in ("low", "high"))
     axes.plot([0, 1], [0, 1], color=QUIET, linewidth=1, label="as predicted")
+    # Where all of a tenth churned, their share may be a rounding above one, at which the interval ends.
+    reach = np.maximum((y - low, high - y), 0)
     axes.errorbar(
-        x, y, yerr=(y - low, high - y), fmt="o", color=ACCENT, ecolor=ACCENT, elinewidth=1.2, capsize=3,
+        x, y, yerr=reach, fmt="o", color=ACCENT, ecolor=ACCENT, elinewidth=1.2, capsize=3,
         label=f"observed, with {assessment.level:.0%} interval",
     )  # fmt: skip
     right, top = (1.1 * float(end) or 1.0 for end in (x.max(), max(x.max(), high.max())))

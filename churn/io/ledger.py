@@ -166,14 +166,19 @@ def moves(entries: Sequence[Entry]) -> list[Entry]:
 
 
 def rolled_back_from(ledger: Ledger, version: str) -> Entry | None:
-    """The rollback that took a version out of production, unless it went back there since; else None."""
-    found = None
-    for entry in moves(ledger.entries()):
+    """The rollback that took a version out of production or went back past it; None if it went back there since."""
+    found, past = None, moves(ledger.entries())
+    for at, entry in enumerate(past):
         if entry.to_version == version:
             found = None
-        elif entry.what == "rollback" and entry.from_version == version:
+        elif entry.what == "rollback" and (entry.from_version == version or version in _gone(past, at)):
             found = entry
     return found
+
+
+def _gone(past: Sequence[Entry], at: int) -> set[str]:
+    """The versions that no longer stand after a move."""
+    return {*succession(past[:at])} - {*succession(past[: at + 1])}
 
 
 def succession(entries: Sequence[Entry]) -> list[str]:

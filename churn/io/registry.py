@@ -159,6 +159,11 @@ class Registry:
         """The note of the version's last promotion, or of one that was killed before it; empty without one."""
         return version.tags.get(_NOTE, "")
 
+    def forget(self, version: ModelVersion) -> None:
+        """Delete the note of a promotion that did not happen."""
+        with self._calls() as client:
+            client.delete_model_version_tag(self.name, version.version, _NOTE)
+
     def download(self, version: ModelVersion, directory: Path) -> dict[str, Path]:
         """Copy a version's saved models into ``directory`` (made 0700); the folder of each, by name.
 

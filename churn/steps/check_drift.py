@@ -73,7 +73,7 @@ def check_drift(settings: Settings, as_of: date, *, progress: Callable[[str], No
         raise NotReady(f"no customer is at risk as of {as_of}: there is nothing to compare")
     progress(f"comparing {len(table):,} customers with {stored.reference.rows:,} of {stored.as_of}")
     found = compare(stored.reference, table, policy=_POLICY, elapsed_days=elapsed)
-    today = events_by_kind(lake, contract_of(settings), as_of - timedelta(days=1), as_of)
+    today = events_by_kind(lake, contract_of(settings), as_of - timedelta(days=1), as_of, named=stored.kinds)
     kinds = compare_categories(stored.kinds, today, _POLICY) if today and stored.kinds else None
     alarm = found.drifted or (kinds is not None and kinds.drifted)
     nights = 1 + _alarms_before(settings, as_of, production.version) if alarm else 0

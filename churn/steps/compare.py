@@ -15,9 +15,7 @@ from churn.io.lake import Lake, write_json, write_text
 from churn.io.ledger import Ledger
 from churn.io.registry import ModelVersion, Registry
 from churn.settings import Settings
-from churn.steps.gate import judge
-
-GATE = "the gate"
+from churn.steps.gate import GATE, judge
 
 
 @dataclass(frozen=True)
@@ -67,6 +65,11 @@ def decision_path(lake: Lake, challenger: str) -> Path:
     return lake.reports / "decisions" / f"version={challenger}.json"
 
 
+def gate_key(challenger: str, evidence_sha256: str) -> str:
+    """Under which the ledger has the row of a decision: `churn promote` believes no file without it."""
+    return f"gate-{challenger}-{evidence_sha256}"
+
+
 def _no(reason: str) -> Decision:
     return Decision(False, (reason,), {})
 
@@ -91,7 +94,7 @@ def _written(settings: Settings, registry: Registry, challenger: ModelVersion, r
     with closing(Ledger(settings.score_database)) as ledger:
         ledger.append(
             "gate",
-            key=f"gate-{challenger.version}-{report.evidence_sha256}",
+            key=gate_key(challenger.version, report.evidence_sha256),
             who=GATE,
             why=f"{answer}: {'; '.join(report.reasons)}",
             version=report.challenger,

@@ -1,6 +1,7 @@
 """The gate: all that speaks for or against a challenger, gathered and judged. Nothing is written."""
 
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
@@ -22,6 +23,9 @@ from churn.steps.behaviour import behaviour_of
 from churn.steps.fit import economics, split
 from churn.steps.live import live_evidence
 
+GATE = "the gate"
+"""Who decides when nobody was asked."""
+
 _TAGS = ("as_of", "holdout_snapshot", "contract", "horizon_days", "panel_sha256")
 
 
@@ -42,7 +46,9 @@ def judge(settings: Settings, champion: ModelVersion | None, challenger: ModelVe
     against what happened. Each can say no; the full models decide.
     """
     registry, lake = Registry(settings), Lake(settings.data_home)
-    if fault := _not_measurable(lake, champion, challenger, _rolled_back(settings, challenger)):
+    with closing(Ledger(settings.score_database)) as ledger:
+        back = rolled_back(ledger, challenger.version)
+    if fault := back or _not_measurable(lake, champion, challenger):
         return Decision(False, (fault,), {})
     _, holdout = split(pq.ParquetFile(_panel(lake, challenger.tags)).read().to_pandas())
     measured_on = {name: challenger.tags[name] for name in _TAGS}
@@ -77,11 +83,13 @@ def _behaved_decision(
     measured = _Measured(holdout, old, new, PromotionPolicy(economics=economics(settings)))
     if same := _other_threshold(measured):
         return Decision(True, (same,), {"equal": True})
+    # Both versions look equally far ahead, whatever the settings say by now.
+    asked = settings.model_copy(update={"horizon_days": int(challenger.tags["horizon_days"])})
     return _all_of(
         {
             "": _full(measured),
             "core": _core(measured),
-            "live": live_evidence(settings, champion.version, challenger.version, measured.policy),
+            "live": live_evidence(asked, champion.version, challenger.version, measured.policy),
         }
     )
 
@@ -136,26 +144,18 @@ def _all_of(found: Mapping[str, Decision]) -> Decision:
     return Decision(not noes, (*noes, *yeses), evidence)
 
 
-def _rolled_back(settings: Settings, challenger: ModelVersion) -> str | None:
-    ledger = Ledger(settings.score_database)
-    try:
-        entry = rolled_back_from(ledger, challenger.version)
-    finally:
-        ledger.close()
-    if entry is None:
+def rolled_back(ledger: Ledger, version: str) -> str | None:
+    """Why no comparison puts a version back that was rolled back from, and what does; or None."""
+    if (entry := rolled_back_from(ledger, version)) is None:
         return None
     return (
-        f"version {challenger.version} was rolled back from on {entry.decided_at:%Y-%m-%d} by {entry.who}: "
-        f"{entry.why}. To put it back all the same: `churn rollback --to {challenger.version}`"
+        f"version {version} was rolled back from on {entry.decided_at:%Y-%m-%d} by {entry.who}: {entry.why}. "
+        f"To put it back all the same: `churn rollback --to {version}`"
     )
 
 
-def _not_measurable(
-    lake: Lake, champion: ModelVersion | None, challenger: ModelVersion, rolled_back: str | None
-) -> str | None:
+def _not_measurable(lake: Lake, champion: ModelVersion | None, challenger: ModelVersion) -> str | None:
     """Why the challenger cannot be measured on its hold-out, against the champion where there is one; or None."""
-    if rolled_back:
-        return rolled_back
     for who, version in (("champion", champion), ("challenger", challenger)):
         for name in _TAGS if version else ():
             if version and name not in version.tags:

@@ -31,7 +31,8 @@ def live_evidence(settings: Settings, champion: str, challenger: str, policy: Pr
         horizon = timedelta(days=contract.horizon_days)
         matured = [pair for pair in pairs if pair[0].as_of + horizon <= known][-_NIGHTS:]
         if not matured:
-            why = f"no night that both scored has outcomes yet; {len(pairs)} wait for theirs"
+            waiting = f"no night that both scored has outcomes yet; {len(pairs)} wait for theirs"
+            why = waiting if pairs else "the challenger has no past nights yet beside the champion"
             return Decision(True, (why,), {"nights": [], "criteria": {}})
         scored = pd.concat([_scored(book, *pair) for pair in matured], ignore_index=True)
     judged = guard(

@@ -111,7 +111,7 @@ def _look(
     rows = with_outcomes(lake, matured, as_of, contract) if matured else pd.DataFrame({"as_of": []})
     holdout = registry.metrics(production).get("roc_auc")
     money = economics(settings)
-    judged = realised(rows, matured[-1].publication.threshold, money, known, horizon, holdout) if matured else None
+    judged = realised(rows, matured[-1].publication.threshold, money, holdout) if matured else None
     watched = None
     if contract.churn == "cancel":
         progress("counting cancellations")
@@ -140,8 +140,7 @@ def _others(
     same = {v.version for v in registry.versions() if _contract(settings, v).horizon_days == horizon}
     found = {
         version: realised(
-            with_outcomes(lake, own, as_of, contract), own[-1].publication.threshold, economics(settings), known,
-            horizon, None,
+            with_outcomes(lake, own, as_of, contract), own[-1].publication.threshold, economics(settings), None
         )
         for version, own in nights.items()
         if version in same

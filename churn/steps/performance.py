@@ -59,14 +59,12 @@ def with_outcomes(lake: Lake, nights: Sequence[Night], as_of: date, contract: So
 
 
 def realised(
-    rows: pd.DataFrame, threshold: float, economics: Economics, known_until: date, horizon_days: int,
-    holdout_roc_auc: float | None,
-) -> Realised | None:  # fmt: skip
-    """The rows of the nights that matured last, judged together; None without any."""
-    last = known_until - timedelta(days=horizon_days)
-    pooled = rows[rows["as_of"] > last - timedelta(days=POOLED_NIGHTS)]
-    if not len(pooled):
+    rows: pd.DataFrame, threshold: float, economics: Economics, holdout_roc_auc: float | None
+) -> Realised | None:
+    """The last of these nights and those of the week up to it, judged together; None without any."""
+    if not len(rows):
         return None
+    pooled = rows[rows["as_of"] > rows["as_of"].max() - timedelta(days=POOLED_NIGHTS)]
     segments = {kind: pooled[kind].to_numpy(dtype=str) for kind in KINDS if pooled[kind].nunique() > 1}
     found = assess(
         pooled["churned"], pooled["churn_probability"], pooled["customer_id"].to_numpy(dtype=str),

@@ -7,14 +7,12 @@ from typing import Any
 
 from churn.core.promotion import evidence_hash
 from churn.io.lake import Lake
-from churn.io.ledger import Ledger, rolled_back_from
+from churn.io.ledger import Ledger, moves
 from churn.io.registry import ModelVersion
 from churn.settings import Settings
-from churn.steps.compare import decision_path
+from churn.steps.compare import decision_path, gate_key
+from churn.steps.gate import GATE, rolled_back
 from churn.steps.reconcile import Agreed, agreed, move
-
-GATE = "the gate"
-"""Who promotes when nobody was asked."""
 
 
 @dataclass(frozen=True)
@@ -38,8 +36,8 @@ def promote(
     """Promote a version (default: the one at Staging). Doing it twice changes nothing.
 
     Anything missing means no: no challenger, no decision, a decision about another champion, or one that is not what
-    was written down. ``evidence_sha256``: of the decision that was approved. ``despite_rollback``: also a version that
-    was rolled back from, which nobody but a person can want.
+    was written down, on file and in the ledger. ``evidence_sha256``: of the decision that was approved.
+    ``despite_rollback``: also a version that was rolled back from, which nobody but a person can want.
     """
     with agreed(settings) as both:
         production = both.registry.production()
@@ -51,12 +49,25 @@ def promote(
             last = both.ledger.production()
             return PromoteReport(serving, True, last.why if last else "in production already")
         decision = _decision(decision_path(Lake(settings.data_home), challenger.version))
-        refusal = _refusal(decision, challenger.version, serving, evidence_sha256) or (
-            None if despite_rollback and who != GATE else _rolled_back(both.ledger, challenger.version)
+        refusal = (
+            _refusal(decision, challenger.version, serving, evidence_sha256)
+            or _not_written(both.ledger, challenger.version, decision)
+            or (None if despite_rollback and who != GATE else rolled_back(both.ledger, challenger.version))
+            or (_beyond_the_gate(settings, both, challenger.version, serving) if who == GATE else None)
         )
         if refusal:
             return PromoteReport(serving, False, refusal)
         return _promote(both, challenger, decision, who, comment)
+
+
+def needs_a_person(settings: Settings, ledger: Ledger, challenger: str, champion: str | None) -> bool:
+    """Whether the gate's yes is not enough. The first model of all replaces nothing that a person could defend.
+
+    The first is the first in the ledger: a production that somebody emptied by hand makes no other model the first.
+    """
+    if settings.promotion != "approve":
+        return False
+    return champion is not None or any(e.to_version not in (None, challenger) for e in moves(ledger.entries()))
 
 
 def _promote(
@@ -72,7 +83,7 @@ def _decision(path: Path) -> dict[str, Any]:
     """The decision on file; empty without one, or when the file cannot be read as one."""
     try:
         decision = json.loads(path.read_text())
-    except (FileNotFoundError, json.JSONDecodeError):
+    except (FileNotFoundError, ValueError):  # not JSON, or not even text
         return {}
     return decision if isinstance(decision, dict) else {}
 
@@ -107,10 +118,19 @@ def _hash(decision: dict[str, Any]) -> str:
         return f"nothing ({type(e).__name__})"
 
 
-def _rolled_back(ledger: Ledger, version: str) -> str | None:
-    if entry := rolled_back_from(ledger, version):
-        return (
-            f"version {version} was rolled back on {entry.decided_at:%Y-%m-%d} by {entry.who}: {entry.why}; "
-            f"only a person can put it back: `churn rollback --to {version}`, or `churn promote --despite-rollback`"
-        )
+def _not_written(ledger: Ledger, challenger: str, decision: dict[str, Any]) -> str | None:
+    """A file can be written by anybody, its hash included; a row of the ledger only by the comparison."""
+    row = ledger.find(gate_key(challenger, decision["evidence_sha256"]))
+    if row is not None and row.what == "gate" and row.why.startswith("yes: "):
+        return None
+    return f"the ledger has no row of this decision about version {challenger} that says yes: run `churn compare` again"
+
+
+def _beyond_the_gate(settings: Settings, both: Agreed, challenger: str, serving: str | None) -> str | None:
+    """Why only a person may promote what the gate said yes to, or None."""
+    if needs_a_person(settings, both.ledger, challenger, serving):
+        return "a person has to approve it (CHURN_PROMOTION=approve)"
+    waiting = both.registry.staging()
+    if waiting and int(waiting.version) > int(challenger):
+        return f"version {waiting.version} waits since: compare that"
     return None

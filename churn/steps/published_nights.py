@@ -29,8 +29,6 @@ class Night:
     publication: Publication
     scores: pd.DataFrame
     """``customer_id`` ``churn_probability`` ``churn_prediction`` ``plan`` ``tenure``, a row for each customer."""
-    shadow: bool
-    """Scored beside the version that was in production."""
 
     @property
     def as_of(self) -> date:
@@ -64,7 +62,7 @@ def _read(
     lake = Lake(settings.data_home)
     with closing(ScoreBook(settings.score_database)) as book:
         return [
-            Night(p, _with_segments(lake, p.as_of, book.scores(p, shadow=shadow)), shadow)
+            Night(p, _with_segments(lake, p.as_of, book.scores(p, shadow=shadow)))
             for p in book.publications(shadow=shadow, since=since, until=until)
             if p.customers and wanted(p)
         ]

@@ -2,7 +2,8 @@
 
 A version moves in four steps, each of them whole: a note of the decision on the version, the alias, the stage (which
 is what counts), the row in the ledger. Killed before the stage, nothing has moved and the decision can be made again;
-killed after it, the note says what the missing row is.
+killed after it, the note says what the missing row is. A note of a move that never came is removed, lest it tells of
+one that somebody makes by hand later.
 """
 
 import json
@@ -10,7 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 from churn.errors import Unavailable
@@ -21,6 +22,10 @@ from churn.settings import Settings
 
 _PATIENCE = 30.0
 """Seconds to wait for another process that moves a version: a rollback loads its model first."""
+_NOTE_TO_STAGE = timedelta(minutes=5)
+"""The most that lies between a note and its stage: two calls of MLflow, retries and clocks that differ included. A
+stage that changed later was changed by somebody else."""
+_ROW = {"what", "key", "who", "why", "version", "from_version", "to_version", "evidence_sha256"}
 
 
 @dataclass(frozen=True)
@@ -59,7 +64,7 @@ def agreed(settings: Settings) -> Iterator[Agreed]:
         mended = registry.mend()
         written = _write_missing(registry, ledger)
         row = (f"row {written.number} was missing in the ledger: {written.what}",) if written else ()
-        yield Agreed(registry, ledger, mended + row, written)
+        yield Agreed(registry, ledger, mended + row + _forget_unmade(registry, ledger), written)
 
 
 def move(
@@ -111,9 +116,11 @@ def _write_missing(registry: Registry, ledger: Ledger) -> Entry | None:
     if before == now:
         return None
     after = last.number if last else 0
-    note = json.loads((registry.note(production) if production else "") or "{}")
-    if note.get("after") == after:  # else it tells of an earlier move than the one that has no row
-        return ledger.append(**note["row"], decided_at=datetime.fromisoformat(note["decided_at"]))
+    if production and (planned := _planned(registry.note(production), after)):
+        row, decided_at = planned
+        ends = (row["from_version"], row["to_version"])
+        if ends == (before, now) and production.changed_at - decided_at <= _NOTE_TO_STAGE:
+            return ledger.append(**row, decided_at=decided_at)
     moved = production or next((v for v in registry.versions() if v.version == before), None)
     since_last = moved is not None and (last is None or moved.changed_at > last.decided_at)
     return ledger.append(
@@ -126,6 +133,35 @@ def _write_missing(registry: Registry, ledger: Ledger) -> Entry | None:
         to_version=now,
         decided_at=moved.changed_at if moved and since_last else None,
     )
+
+
+def _planned(note: str, after: int) -> tuple[dict[str, Any], datetime] | None:
+    """The row that a note announces after that of number ``after``, and its time; None if it tells of an earlier one.
+
+    Also None for what is no note of ours: anybody can write one in MLflow.
+    """
+    try:
+        planned = json.loads(note)
+        row, decided_at = planned["row"], datetime.fromisoformat(planned["decided_at"])
+        whole = row.keys() == _ROW and all(value is None or isinstance(value, str) for value in row.values())
+        said = whole and row["what"] in ("promotion", "rollback") and all(row[x].strip() for x in ("key", "who", "why"))
+        return (row, decided_at) if said and decided_at.tzinfo and planned["after"] == after else None
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def _forget_unmade(registry: Registry, ledger: Ledger) -> tuple[str, ...]:
+    """Remove the notes of moves that were killed before their stage; what was removed.
+
+    Registry and ledger agree by now and nobody else moves a version: what is still announced will never come.
+    """
+    last = ledger.production()
+    forgotten = []
+    for version in registry.versions():
+        if planned := _planned(registry.note(version), last.number if last else 0):
+            registry.forget(version)
+            forgotten.append(f"a {planned[0]['what']} of version {version.version} never came: its note is removed")
+    return tuple(forgotten)
 
 
 def _found(production: ModelVersion | None, before: str | None) -> str:

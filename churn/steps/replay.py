@@ -1,7 +1,7 @@
 """Replay: the nightly loop over past dates, in a data home of its own, and what came of each night.
 
-Each night sees only what was known before its cut-off, so the timeline is what would have happened: no model knows an
-outcome of the night it scores.
+Each night sees only what happened before its cut-off (events that arrived late included), and no model knows an outcome
+of the night it scores: the timeline is what would have come of it with today's code and settings.
 """
 
 import json
@@ -28,6 +28,11 @@ from churn.steps.train import train_on_panel
 _SUNDAY = 6
 """The weekday of the scheduled retraining, as in the DAG."""
 _RECORD = "replay.json"
+_POLICIES = (
+    "panel_snapshots", "search_trials", "leakage_auc", "longest_gap_days", "contact_cost", "retained_value",
+    "contact_success", "retrain_cooldown_days", "drift_nights",
+)  # fmt: skip
+"""Settings that the timeline depends on: under others it is another replay."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +51,7 @@ class Night:
     """The version it led to."""
     promoted: bool
     decision: str
-    """Why it was promoted or not; empty without a retraining."""
+    """Why it was promoted or not, or why the night was not scored; else empty."""
 
 
 @dataclass(frozen=True)
@@ -109,8 +114,7 @@ def _prepare(own: Settings, source: Lake, first: date) -> None:
         "from": str(first),
         "contract": own.contract,
         "horizon_days": own.horizon_days,
-        "panel_snapshots": own.panel_snapshots,
-        "search_trials": own.search_trials,
+        **{name: getattr(own, name) for name in _POLICIES},
     }
     if record.is_file():
         if (found := json.loads(record.read_text())) != facts:
@@ -142,37 +146,60 @@ def _read(values: dict[str, Any]) -> Night:
 
 
 def _live(own: Settings, day: date) -> Night:
-    """As the DAGs do: scores, drift, outcomes; then a retraining where it is due or asked for."""
-    if Registry(own).production() is None:
-        try:
-            trained, promoted, decision = _retrain(own, day)
-        except (BadInput, NotReady) as e:
-            if isinstance(e, ContractViolation):
-                raise
-            return Night(str(day), None, 0, None, (), "the first model", None, False, str(e))  # the log is too short
-        first = ("the first model", trained, promoted, decision)
-    else:
-        first = None
+    """As the DAGs do: scores, drift, outcomes; then a retraining where it is due or asked for.
+
+    What each part came to is kept as soon as it is known, so that a night that was killed goes on instead of being
+    scored by a version that it led to.
+    """
+    folder = Lake(own.data_home).reports / "replay" / f"parts_of={day}"
+    began = _kept(folder / "began.json", lambda: {"production": _production(own)})
+    try:
+        first = _retrain(own, day) if began["production"] is None else None
+        scored = _kept(folder / "scored.json", lambda: _scored(own, day))
+    except ContractViolation:
+        raise
+    except (BadInput, NotReady) as e:  # the log is too short for a model, or has a gap: so it was that night
+        return Night(str(day), began["production"], 0, None, (), "", None, False, str(e))
+    retraining = ("the first model", *first) if first else _perhaps_retrain(own, day)
+    return Night(str(day), scored["version"], scored["customers"], scored["mean"], tuple(scored["alarms"]), *retraining)
+
+
+def _kept(path: Path, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """What is on file, or what is made now and put there."""
+    if not path.is_file():
+        write_json(path, make())
+    found: dict[str, Any] = json.loads(path.read_text())
+    return found
+
+
+def _production(own: Settings) -> str | None:
+    production = Registry(own).production()
+    return production.version if production else None
+
+
+def _scored(own: Settings, day: date) -> dict[str, Any]:
     scored = score(own, day)
     checks = (check_drift(own, day), monitor(own, day))
-    alarms = tuple(check.summary for check in checks if check.alarm)
-    retraining, version, promoted, decision = first or _perhaps_retrain(own, day)
-    return Night(
-        str(day), scored.model_version, scored.customers, scored.mean_probability, alarms, retraining, version,
-        promoted, decision,
-    )  # fmt: skip
+    return {
+        "version": scored.model_version,
+        "customers": scored.customers,
+        "mean": scored.mean_probability,
+        "alarms": [check.summary for check in checks if check.alarm],
+    }
 
 
 def _perhaps_retrain(own: Settings, day: date) -> tuple[str, str | None, bool, str]:
     """Why a retraining was started or refused, the version, whether it was promoted, and why."""
     asked = request_retraining(own, day)
-    trigger: Trigger = "request" if asked.requested else "schedule"
-    if not asked.requested and day.weekday() != _SUNDAY:
-        return "", None, False, ""
-    start = start_retraining(own, day, trigger=trigger, reason=asked.reason if asked.requested else "weekly")
-    if not start.admitted:
-        return start.reason, None, False, ""
-    return (start.reason, *_retrain(own, day))
+    wishes: list[tuple[Trigger, str]] = [("request", asked.reason)] if asked.requested else []
+    wishes += [("schedule", "weekly")] if day.weekday() == _SUNDAY else []
+    refused = ""
+    for trigger, reason in wishes:
+        start = start_retraining(own, day, trigger=trigger, reason=reason, run=f"replay {day}")
+        if start.admitted:
+            return (start.reason, *_retrain(own, day))
+        refused = start.reason
+    return refused, None, False, ""
 
 
 def _retrain(own: Settings, day: date) -> tuple[str, bool, str]:
@@ -188,7 +215,7 @@ def _line(night: Night) -> str:
     who = f"v{night.model_version}" if night.model_version else "–"
     parts = [f"{night.as_of}  {who:<4}"]
     if night.mean_probability is None:
-        parts.append(f"no model: {night.decision}")
+        parts.append(f"not scored: {night.decision}")
         return "  ".join(parts)
     parts.append(f"{night.customers:>7,} scored, mean {night.mean_probability:.1%}")
     parts += [f"ALARM {alarm}" for alarm in night.alarms]

@@ -1,6 +1,6 @@
 """Request a retraining: whether what tonight's checks found is enough for one, and in which words."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import date
@@ -11,6 +11,7 @@ from churn.io.registry import Registry
 from churn.settings import Settings
 
 _NAMES: dict[What, str] = {"performance": "degradation", "early_warning": "early warning", "drift": "drift"}
+KINDS: tuple[What, ...] = tuple(_NAMES)
 
 
 @dataclass(frozen=True)
@@ -22,22 +23,25 @@ class RetrainRequest:
     reason: str
 
 
-def request_retraining(settings: Settings, as_of: date) -> RetrainRequest:
+def request_retraining(settings: Settings, as_of: date, kinds: Collection[What] = KINDS) -> RetrainRequest:
     """Ask when tonight's checks of the Production version show degradation, an early warning, or drift that persists.
 
     Drift alone asks only after ``settings.drift_nights`` checks in a row: what passes by itself needs no new model.
-    A check that was not made tonight says nothing.
+    A check that was not made tonight says nothing. ``kinds``: the checks that are looked at; who has just made some of
+    them asks for these, so that one alarm is not two requests.
     """
     production = Registry(settings).production()
     if production is None:
         return RetrainRequest(str(as_of), False, "no model is in production: there is nothing to retrain")
     with closing(Checks(settings.score_database)) as checks:
-        alarms = {what: _alarms(checks.all(what, until=as_of), as_of, production.version) for what in _NAMES}
+        alarms = {
+            what: _alarms(checks.all(what, until=as_of), as_of, production.version) for what in KINDS if what in kinds
+        }
     enough = dict.fromkeys(_NAMES, 1) | {"drift": settings.drift_nights}
     reasons = [_said(what, found) for what, found in alarms.items() if found and _nights(found) >= enough[what]]
     if reasons:
         return RetrainRequest(str(as_of), True, "; ".join(reasons))
-    if drift := alarms["drift"]:
+    if drift := alarms.get("drift"):
         so_far = f"drift has not persisted yet, {_nights(drift)} of {settings.drift_nights} nights"
         return RetrainRequest(str(as_of), False, f"{so_far}: {_said('drift', drift)}")
     return RetrainRequest(str(as_of), False, f"no alarm as of {as_of} for version {production.version}")

@@ -15,10 +15,10 @@ from churn.steps.reconcile import agreed, move
 class RollbackReport:
     """Which version is in production now, and which was before."""
 
-    production: str
+    production: str | None
     previous: str | None
     rolled_back: bool
-    """False when the version asked for was in production already."""
+    """False when the version asked for was in production already, or when this wish was met and overtaken since."""
     reason: str
 
 
@@ -33,16 +33,16 @@ def rollback(
     """
     with agreed(settings) as both:
         key = f"rollback {request}" if request else None
-        if done := _done(both.ledger, key, both.written, to):
-            return _report(done)
         production = both.registry.production()
         serving = production.version if production else None
+        if done := _done(both.ledger, key, both.written, to):
+            return _report(done, serving)
         target = both.registry.version(_target(both.ledger, serving, to))
         if target.version == serving:
             return RollbackReport(serving, serving, False, f"version {serving} is in production already")
         _refuse_another_question(settings, production, target)
         _refuse_unreadable(both.registry, target)
-        return _report(move(both, "rollback", target, who=who, why=why, key=key))
+        return _report(move(both, "rollback", target, who=who, why=why, key=key), target.version)
 
 
 def _done(ledger: Ledger, key: str | None, written: Entry | None, to: str | None) -> Entry | None:
@@ -53,9 +53,12 @@ def _done(ledger: Ledger, key: str | None, written: Entry | None, to: str | None
     return written if unfinished else None
 
 
-def _report(entry: Entry) -> RollbackReport:
-    assert entry.to_version is not None  # a rollback has one
-    return RollbackReport(entry.to_version, entry.from_version, True, entry.why)
+def _report(entry: Entry, serving: str | None) -> RollbackReport:
+    if entry.to_version == serving:
+        return RollbackReport(serving, entry.from_version, True, entry.why)
+    since = f"version {serving} is in production now" if serving else "no version is in production now"
+    reason = f"this request put version {entry.to_version} back on {entry.decided_at:%Y-%m-%d}; {since}"
+    return RollbackReport(serving, serving, False, reason)
 
 
 def _target(ledger: Ledger, serving: str | None, to: str | None) -> str:

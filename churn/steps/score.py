@@ -10,7 +10,7 @@ from datetime import date
 import pandas as pd
 import pyarrow.parquet as pq
 
-from churn.errors import BadInput, NotReady
+from churn.errors import BadInput, ChurnError, NotReady
 from churn.io.lake import Lake
 from churn.io.registry import ModelVersion, Registry
 from churn.io.scorebook import Publication, ScoreBook
@@ -37,6 +37,8 @@ class ScoreReport:
     """The challenger whose scores were stored beside these."""
     shadow: str
     """What came of it, or why there is none."""
+    ledger_behind: str | None
+    """Why the ledger could not be brought up to what is in production; None: it was."""
 
 
 def score(settings: Settings, as_of: date) -> ScoreReport:
@@ -50,12 +52,13 @@ def publish_scores(settings: Settings, as_of: date) -> ScoreReport:
     """Score the features of ``as_of`` and publish. The same date again gives the same rows.
 
     Raises NotReady without features or without a Production model, BadInput where the model knows the outcomes. A
-    challenger that cannot be scored is a line in the report, never a failure.
+    challenger that cannot be scored, or a ledger that cannot be brought up to date, is a line in the report, never a
+    failure.
     """
     path = Lake(settings.data_home).features(as_of)
     if not path.is_file():
         raise NotReady(f"there are no features as of {as_of}: run `churn features --as-of {as_of}` first")
-    reconcile(settings)
+    ledger_behind = _reconciled(settings)
     registry = Registry(settings)
     production = registry.production()
     if production is None:
@@ -78,7 +81,17 @@ def publish_scores(settings: Settings, as_of: date) -> ScoreReport:
         published_at=published.published_at.isoformat(timespec="seconds"),
         shadow_version=shadow_version,
         shadow=shadow,
+        ledger_behind=ledger_behind,
     )
+
+
+def _reconciled(settings: Settings) -> str | None:
+    """Why the registry and the ledger could not be reconciled; whatever moves a version next tries again."""
+    try:
+        reconcile(settings)
+    except ChurnError as e:
+        return f"{type(e).__name__}: {e}"
+    return None
 
 
 def _publish(

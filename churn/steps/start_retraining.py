@@ -27,23 +27,28 @@ class RetrainStart:
 
 
 def start_retraining(
-    settings: Settings, as_of: date, *, trigger: Trigger, reason: str, force: bool = False
+    settings: Settings, as_of: date, *, trigger: Trigger, reason: str, force: bool = False, run: str = ""
 ) -> RetrainStart:
     """Admit the weekly schedule always; a request or a person only when the last retraining is long enough ago.
 
     Long enough: ``settings.retrain_cooldown_days`` from its date to this one. A request is also refused while a version
-    that knows as much waits at Staging. ``force`` admits anybody. The same start again is admitted again; it is one
-    row of the ledger, as the same refusal is.
+    that knows as much waits at Staging. ``force`` admits anybody. The same start by the same ``run`` (any name of
+    who starts it) is admitted again, as its task may be tried again; by another run it is a new one. Each is one row of
+    the ledger, and so is the same refusal of whatever runs.
     """
-    key = f"retraining:{as_of}:{trigger}:{hashlib.sha256(reason.encode()).hexdigest()[:12]}"
+    asked, by_run = (f"retraining:{as_of}:{trigger}:{_hash(text)}" for text in (reason, f"{run} {reason}"))
     with closing(Ledger(settings.score_database)) as ledger:
         entries = ledger.entries("retraining")
-        again = any(entry.key == f"{key}:{_STARTED}" for entry in entries)
+        again = any(entry.key == f"{by_run}:{_STARTED}" for entry in entries)
         against = "" if again or force else _against(settings, as_of, trigger, entries)
-        outcome = _REFUSED if against else _STARTED
+        key, outcome = (asked, _REFUSED) if against else (by_run, _STARTED)
         why = f"{outcome}: {reason}" + (f" — {against}" if against else "")
         ledger.append("retraining", key=f"{key}:{outcome}", who=_WHO[trigger], why=why)
     return RetrainStart(str(as_of), not against, f"{against} (asked for: {reason})" if against else reason)
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def _against(settings: Settings, as_of: date, trigger: Trigger, entries: Sequence[Entry]) -> str:

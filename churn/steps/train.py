@@ -24,6 +24,7 @@ from churn.steps.compare import compare
 from churn.steps.drift_tables import drift_reference
 from churn.steps.fit import SEED, Fitted, economics, fit_panel, split
 from churn.steps.promote import promote
+from churn.steps.reconcile import agreed
 
 
 @dataclass(frozen=True)
@@ -76,9 +77,7 @@ def train_on_panel(
         progress("drawing figures and registering")
         tags = {**_tags(settings, as_of, holdout), **({"comment": comment} if comment else {})}
         version = _register(registry, fitted, holdout, tags, identity, settings)
-    if version.stage not in ("Production", "Staging"):
-        registry.stage(version, "waits for the comparison with the model in production")
-        version = registry.version(version.version)
+    version = staged(settings, version.version)
     metrics = registry.metrics(version)
     core, cv = f"{CORE}_", "cv_"
     return TrainReport(
@@ -93,6 +92,19 @@ def train_on_panel(
         core_metrics={k.removeprefix(core): v for k, v in metrics.items() if k.startswith(core)},
         cross_validation={k.removeprefix(cv): v for k, v in metrics.items() if k.startswith(cv)},
     )
+
+
+def staged(settings: Settings, version: str) -> ModelVersion:
+    """Let a version wait at Staging, unless it is in production by now.
+
+    Looks and moves while nobody else moves a version: one promoted in between would leave none in production.
+    """
+    with agreed(settings) as both:
+        found = both.registry.version(version)
+        if found.stage in ("Production", "Staging"):
+            return found
+        both.registry.stage(found, "waits for the comparison with the model in production")
+        return both.registry.version(version)
 
 
 def _register(

@@ -228,6 +228,13 @@ def test_a_renamed_page_is_found_in_one_day_and_named() -> None:
     )
 
 
+def test_of_many_new_kinds_the_first_are_named_and_the_others_counted() -> None:
+    found = compare_categories(KINDS, {**KINDS, **{f"page '{i}'": 100 for i in range(9)}})
+    assert len(found.new) == 9
+    assert found.why.count(" is new") == 5
+    assert found.why.endswith("; and 4 more")
+
+
 def test_a_slip_a_quiet_day_and_a_rare_kind_are_no_drift() -> None:
     assert not compare_categories(KINDS, {**KINDS, "page 'Hlep'": 9}).drifted  # a handful
     assert not compare_categories(KINDS, {**KINDS, "page 'Hlep'": 15}).drifted  # less than one in five thousand
@@ -237,6 +244,8 @@ def test_a_slip_a_quiet_day_and_a_rare_kind_are_no_drift() -> None:
     quiet = compare_categories(KINDS, {"play": 60, "like": 9, "dislike": 3})
     assert quiet.js > DriftPolicy().smallest_event_js  # of so few events, chance
     assert not quiet.drifted
+    assert quiet.limit > quiet.js
+    assert compare_categories(KINDS, KINDS).limit == DriftPolicy().smallest_event_js
     with pytest.raises(BadInput, match="no events"):
         compare_categories({}, KINDS)
 

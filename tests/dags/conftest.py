@@ -8,10 +8,6 @@ from typing import Any
 
 import pytest
 
-from churn.settings import REPOSITORY
-
-os.environ["AIRFLOW__CORE__PLUGINS_FOLDER"] = str(REPOSITORY / "plugins")  # our schedules are a plugin
-
 # Airflow, its providers and their dependencies warn of their own deprecations; nothing of ours can mend these.
 pytestmark = pytest.mark.filterwarnings("ignore")
 

@@ -2,10 +2,9 @@
 
 from collections.abc import Iterator
 from contextlib import closing
-from datetime import date
+from datetime import date, timedelta
 from email import message_from_string
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 from alert_servers import Chat, MailServer, serving
@@ -81,54 +80,113 @@ def test_a_failed_run_is_told_with_its_task_and_a_link_but_not_its_error(monkeyp
     assert "Quackenbush" not in str(body)
 
 
-def _record(settings: Settings, night: date, what: What, version: str, *, alarm: bool) -> None:
+@pytest.fixture
+def chat(monkeypatch: pytest.MonkeyPatch) -> Iterator[Chat]:
+    """What reaches the webhook of a task that runs."""
+    chat = Chat()
+    monkeypatch.setenv("CHURN_ALERT_WEBHOOK", chat.url)
+    monkeypatch.setattr(
+        "churn_alerts.get_current_context", lambda: {"dag_run": SimpleNamespace(dag_id="d", run_id="r")}
+    )
+    with serving(chat):
+        yield chat
+
+
+def _check(settings: Settings, what: What, ago: int, *, alarm: bool, version: str = "4") -> None:
+    """On record, as the step leaves it."""
     with closing(Checks(settings.score_database)) as checks:
-        checks.record(night, what, version, alarm=alarm, summary="…", detail={})
+        checks.record(NIGHT - timedelta(days=ago), what, version, alarm=alarm, summary="…", detail={})
 
 
-def _drift(nights: int, *, alarm: bool = True) -> dict[str, Any]:
-    return {"as_of": str(NIGHT), "model_version": "4", "alarm": alarm, "nights": nights}
+def _drift(settings: Settings, ago: int, nights: int) -> None:
+    """The task check_drift on one night: the check, and then what is told."""
+    from churn_episodes import drift_news, tell_news
+
+    _check(settings, "drift", ago, alarm=nights > 0)
+    night = str(NIGHT - timedelta(days=ago))
+    report = {
+        "as_of": night, "model_version": "4", "alarm": nights > 0, "nights": nights,
+        "persists": nights >= settings.drift_nights, "summary": f"night {nights}",
+    }  # fmt: skip
+    tell_news(drift_news(report), f"Drift as of {night}", report)
 
 
-def test_drift_is_told_when_it_begins_and_when_it_persists_and_not_on_the_nights_between(settings: Settings) -> None:
-    from churn_episodes import drift_is_news, known_alarms
+def _monitored(
+    settings: Settings, ago: int, *, degraded: bool, warnings: tuple[str, ...] = (), tell: bool = True
+) -> None:
+    """The task monitor on one night, or what a killed one left behind."""
+    from churn_episodes import monitoring_news, tell_news
 
-    known = known_alarms(NIGHT)
-    told = [nights for nights in range(1, 10) if drift_is_news(_drift(nights), known)]
-    assert told == [1, settings.drift_nights] == [1, 3]
-    assert not drift_is_news(_drift(0, alarm=False), known)
-
-
-def test_the_same_night_again_tells_no_drift_twice(settings: Settings) -> None:
-    from churn_episodes import drift_is_news, known_alarms
-
-    _record(settings, NIGHT, "drift", "4", alarm=True)
-    assert not drift_is_news(_drift(1), known_alarms(NIGHT))
+    _check(settings, "performance", ago, alarm=degraded)
+    _check(settings, "early_warning", ago, alarm=bool(warnings))
+    night = str(NIGHT - timedelta(days=ago))
+    report = {"as_of": night, "model_version": "4", "degraded": degraded, "early_warnings": warnings, "summary": night}
+    if tell:
+        tell_news(monitoring_news(report), "The model may be wrong", report)
 
 
-def _monitored(*, degraded: bool, warnings: tuple[str, ...] = ()) -> dict[str, Any]:
-    return {"as_of": str(NIGHT), "model_version": "4", "degraded": degraded, "early_warnings": warnings}
+def _told(chat: Chat) -> list[str]:
+    told = [body["text"] for body in chat.got]
+    chat.got.clear()
+    return told
 
 
-def test_a_degradation_is_told_when_it_begins_for_this_version(settings: Settings) -> None:
-    from churn_episodes import known_alarms, monitoring_is_news
+def test_drift_is_told_when_it_begins_and_when_it_persists_and_not_on_the_nights_between(
+    settings: Settings, chat: Chat
+) -> None:
+    _drift(settings, 10, 0)
+    for nights in range(1, 8):
+        _drift(settings, 10 - nights, nights)
+    assert _told(chat) == ["night 1", f"night {settings.drift_nights}"] == ["night 1", "night 3"]
+    _drift(settings, 1, 0)
+    _drift(settings, 0, 1)  # it had ended
+    assert _told(chat) == ["night 1"]
 
-    yesterday = date(2026, 3, 4)
-    _record(settings, yesterday, "performance", "4", alarm=False)
-    _record(settings, yesterday, "performance", "3", alarm=True)
-    assert monitoring_is_news(_monitored(degraded=True), known_alarms(NIGHT))
-    assert not monitoring_is_news(_monitored(degraded=False), known_alarms(NIGHT))
-    _record(settings, yesterday, "performance", "4", alarm=True)
-    assert not monitoring_is_news(_monitored(degraded=True), known_alarms(NIGHT))
+
+def test_the_same_night_again_tells_no_drift_twice(settings: Settings, chat: Chat) -> None:
+    _drift(settings, 0, 1)
+    _drift(settings, 0, 1)
+    assert _told(chat) == ["night 1"]
+
+
+def test_an_alarm_whose_task_was_killed_before_it_told_is_told_when_the_task_is_tried_again(
+    settings: Settings, chat: Chat
+) -> None:
+    _check(settings, "drift", 0, alarm=True)
+    _monitored(settings, 0, degraded=True, tell=False)
+    assert _told(chat) == []
+    _drift(settings, 0, 1)
+    _monitored(settings, 0, degraded=True)
+    assert _told(chat) == ["night 1", str(NIGHT)]
+
+
+def test_an_alarm_that_nobody_was_told_of_on_its_first_night_is_told_on_the_next(
+    settings: Settings, chat: Chat
+) -> None:
+    _check(settings, "drift", 1, alarm=True)
+    _monitored(settings, 1, degraded=True, tell=False)
+    _drift(settings, 0, 2)
+    _monitored(settings, 0, degraded=True)
+    assert _told(chat) == ["night 2", str(NIGHT)]
+
+
+def test_a_degradation_is_told_when_it_begins_for_this_version(settings: Settings, chat: Chat) -> None:
+    _check(settings, "performance", 1, alarm=True, version="3")
+    _monitored(settings, 2, degraded=False)
+    assert _told(chat) == []
+    _monitored(settings, 1, degraded=True)
+    assert _told(chat) == ["2026-03-04"]
+    _monitored(settings, 0, degraded=True)
+    assert _told(chat) == []
     # An early warning is another matter.
-    assert monitoring_is_news(_monitored(degraded=True, warnings=("paid: 30 left, 12 expected",)), known_alarms(NIGHT))
+    _monitored(settings, 0, degraded=True, warnings=("paid: 30 left, 12 expected",))
+    assert _told(chat) == [str(NIGHT)]
 
 
-def test_an_alarm_that_had_ended_is_news_when_it_comes_back(settings: Settings) -> None:
-    from churn_episodes import known_alarms, monitoring_is_news
-
-    _record(settings, date(2026, 3, 2), "early_warning", "4", alarm=True)
-    _record(settings, date(2026, 3, 3), "early_warning", "4", alarm=False)
-    assert monitoring_is_news(_monitored(degraded=False, warnings=("free",)), known_alarms(NIGHT))
-    _record(settings, NIGHT, "early_warning", "4", alarm=True)  # told earlier on the same day
-    assert not monitoring_is_news(_monitored(degraded=False, warnings=("free",)), known_alarms(NIGHT))
+def test_an_alarm_that_had_ended_is_news_when_it_comes_back(settings: Settings, chat: Chat) -> None:
+    _monitored(settings, 3, degraded=False, warnings=("free",))
+    _monitored(settings, 2, degraded=False)
+    assert _told(chat) == ["2026-03-02"]
+    for _ in range(2):  # twice a day
+        _monitored(settings, 0, degraded=False, warnings=("free",))
+    assert _told(chat) == [str(NIGHT)]

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from alert_servers import Chat, serving
 
 from churn.io.ledger import Entry, Ledger
 from churn.settings import Settings
@@ -100,15 +101,46 @@ def test_without_a_yes_nothing_can_be_promoted_whatever_was_marked_as_done_by_ha
 
 
 @pytest.mark.parametrize(
-    ("promotion", "champion", "asked"), [("approve", "4", True), ("approve", None, False), ("auto", "4", False)]
+    ("promotion", "champion", "earlier", "asked"),
+    [
+        ("approve", "4", None, True),
+        ("approve", None, None, False),
+        ("approve", None, "5", False),  # it has been there before
+        ("approve", None, "4", True),  # somebody emptied the stage by hand: that makes no other model the first
+        ("auto", "4", "4", False),
+    ],
 )
-def test_a_person_is_asked_only_where_that_is_set_and_there_is_something_to_replace(
-    dag_bag: Any, monkeypatch: pytest.MonkeyPatch, promotion: str, champion: str | None, asked: bool
-) -> None:
+def test_a_person_is_asked_only_where_that_is_set_and_for_every_model_but_the_first(
+    dag_bag: Any, settings: Settings, monkeypatch: pytest.MonkeyPatch,
+    promotion: str, champion: str | None, earlier: str | None, asked: bool,
+) -> None:  # fmt: skip
     from churn_approval import needs_approval
 
+    if earlier:
+        with closing(Ledger(settings.score_database)) as ledger:
+            ledger.append("promotion", key="first", who="the gate", why="the first", to_version=earlier)
+            ledger.append("found", key="then", who="MLflow", why="by hand", from_version=earlier)
     monkeypatch.setenv("CHURN_PROMOTION", promotion)
     assert needs_approval(COMPARED | {"champion": champion}) is asked
+
+
+def test_a_yes_that_promotes_nothing_rings(dag_bag: Any, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    import mlflow
+    from airflow.sdk.exceptions import AirflowSkipException
+    from airflow.sdk.execution_time.context import set_current_context
+
+    client = mlflow.MlflowClient(settings.tracking_uri)
+    client.create_registered_model("churn")
+    client.create_model_version("churn", str(settings.artifact_root))  # never compared: no decision is on file
+    chat = Chat()
+    monkeypatch.setenv("CHURN_ALERT_WEBHOOK", chat.url)
+    run: Any = {"dag_run": SimpleNamespace(dag_id="retrain_model", run_id="manual__1")}
+    promote = dag_bag.dags["retrain_model"].get_task("promote").python_callable
+    with serving(chat), set_current_context(run), pytest.raises(AirflowSkipException, match="has not been compared"):
+        promote(COMPARED | {"challenger": "1", "champion": None}, Ti(), outlet_events={})
+    (body,) = chat.got
+    assert (body["subject"], body["severity"]) == ("Version 1 was not promoted, though the answer was yes", "error")
+    assert "has not been compared" in body["text"]
 
 
 def test_who_may_answer_and_for_how_long_is_set(monkeypatch: pytest.MonkeyPatch, dag_bag: Any) -> None:

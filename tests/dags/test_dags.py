@@ -30,7 +30,7 @@ SHAPES = {
         "request_retraining": set(),
     },
     "monitor_model": {
-        "check_freshness": {"monitor"},
+        "check_freshness": set(),
         "monitor": {"request_retraining"},
         "request_retraining": set(),
     },

@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 from supervising import REPOSITORY
 
-TARGETS = ("install", "run", "test", "e2e", "lint", "format", "bench", "bench-quality", "clean", "help")
+TARGETS = (
+    "install", "run", "test", "test-slow", "e2e", "lint", "format", "bench", "bench-quality", "bench-decisions",
+    "clean", "help",
+)  # fmt: skip
 
 
 def _make(folder: Path, *arguments: str, **env: str) -> "subprocess.CompletedProcess[str]":

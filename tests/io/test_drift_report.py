@@ -1,6 +1,7 @@
 """The drift page: everything in one file, the verdict in words, equal input equal text."""
 
 import re
+from collections.abc import Mapping
 from xml.etree import ElementTree
 
 import numpy as np
@@ -30,10 +31,10 @@ def a_table(seed: int, shift: float = 0.0) -> pd.DataFrame:
     return table
 
 
-def page(shift: float, nights: int = 1) -> str:
+def page(shift: float, nights: int = 1, today: Mapping[str, int] | None = None) -> str:
     before, now, policy = a_table(0), a_table(1, shift), DriftPolicy()
     found = compare(before, now, policy=policy, elapsed_days=19)
-    kinds = compare_categories({"play": 1_000, "help": 200}, {"play": 1_000, "page 'Hlep'": 200})
+    kinds = compare_categories({"play": 1_000, "help": 200}, today or {"play": 1_000, "page 'Hlep'": 200})
     return drift_page(
         {**FACTS, "alarm": found.drifted, "nights": nights}, found, kinds, DriftReference.of(before), now,
         policy=policy, elapsed_days=19, enough=3,
@@ -50,6 +51,13 @@ def test_an_alarm_names_what_moved_and_draws_it_first() -> None:
     assert len(headings) == 1 + 12
     assert "a retraining is asked for after 3." in text
     assert "it persists" in page(0.8, nights=3)
+
+
+def test_the_distance_from_which_the_kinds_of_events_alarm_is_that_of_so_many_events() -> None:
+    assert "(an alarm from 0.1)" in page(0.0)
+    small = page(0.0, today={"play": 50, "help": 10})
+    assert f"(an alarm from {figure(np.sqrt(10 / (8 * np.log(2) * 60)), 2)})" in small
+    assert "(an alarm from 0.1)" not in small
 
 
 def test_a_quiet_night_says_so() -> None:

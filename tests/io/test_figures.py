@@ -71,6 +71,15 @@ def test_one_probability_for_all_can_be_drawn(tmp_path: Path, probability: float
     assert len(save_figures(tmp_path, y, p, found, importance={"a": 1.0})) == 8
 
 
+def test_a_tenth_in_which_everybody_churned_can_be_drawn(tmp_path: Path) -> None:
+    """Their share is a rounding above one, where its interval ends: that is no negative length."""
+    y, p = np.repeat([1, 0], [166, 167]), np.linspace(0.01, 0.99, 333)  # the wrong way round
+    found = assess(y, p, np.arange(333), threshold=0.5, economics=Economics(), resamples=5)
+    assert any(b.high < b.observed for b in found.calibration)
+    save_figures(tmp_path, y, p, found, importance={"a": 1.0})
+    assert drawn(tmp_path / "calibration.png")
+
+
 def test_contacts_that_cost_nothing_can_be_drawn(tmp_path: Path) -> None:
     y, p = np.zeros(4, dtype=np.int64), np.zeros(4)
     found = assess(y, p, np.arange(4), threshold=0.0, economics=Economics(contact_cost=0), resamples=50)

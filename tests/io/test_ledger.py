@@ -181,6 +181,21 @@ def test_a_version_counts_as_rolled_back_until_it_is_in_production_again(url: st
         assert rolled_back_from(ledger, "2") is None
 
 
+def test_a_version_that_a_rollback_went_past_counts_as_rolled_back_too(url: str) -> None:
+    for before, after in ((None, "1"), ("1", "2"), ("2", "3")):
+        moved(url, "promotion", before, after)
+    far = moved(url, "rollback", "3", "1")
+    with closing(Ledger(url)) as ledger:
+        assert [rolled_back_from(ledger, v) for v in "123"] == [None, far, far]
+        moved(url, "promotion", "1", "4")
+        assert rolled_back_from(ledger, "2") == far
+        moved(url, "rollback", "4", "2")
+        assert rolled_back_from(ledger, "2") is None
+        moved(url, "found", "2", None)  # emptied by hand
+        past = moved(url, "rollback", None, "1")
+        assert [rolled_back_from(ledger, v) for v in "124"] == [None, past, past]
+
+
 _APPEND = """
 import sys, time
 from churn.io.ledger import Ledger

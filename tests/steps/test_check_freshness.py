@@ -5,6 +5,7 @@ from datetime import UTC, date, datetime, time, timedelta, timezone
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from churn.errors import BadInput
 from churn.io.scorebook import ScoreBook
@@ -53,6 +54,12 @@ def test_the_deadline_is_in_utc_whatever_the_clock_of_the_caller_says(scored: Se
     assert check_freshness(scored, datetime(2026, 3, 5, 15, 0, tzinfo=tokyo)).alarm
     with pytest.raises(BadInput, match="no time zone"):
         check_freshness(scored, datetime(2026, 3, 5, 15, 0))  # noqa: DTZ001 - that is the point
+
+
+def test_a_deadline_with_a_zone_is_refused_when_it_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CHURN_SCORES_DUE", "06:00Z")
+    with pytest.raises(ValidationError, match="UTC already: write it without a zone, for example 06:00"):
+        Settings(_env_file=None)  # type: ignore[call-arg]
 
 
 def test_nothing_was_ever_published(settings: Settings) -> None:

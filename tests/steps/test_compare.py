@@ -220,7 +220,7 @@ def test_a_panel_that_is_gone_is_no_evidence(ready: Settings) -> None:
 def test_without_shadow_nights_the_evidence_says_so(ready: Settings) -> None:
     live = compare(ready, BETTER).evidence["live"]
     assert (live["promote"], live["nights"]) == (True, [])
-    assert "no night that both scored" in live["reasons"][0]
+    assert "the challenger has no past nights yet" in live["reasons"][0]
 
 
 def publish_night(settings: Settings, prepared: Prepared, night: date, shadow: Any) -> None:
@@ -256,6 +256,7 @@ def test_past_nights_that_went_badly_stop_a_challenger_that_the_hold_out_favours
     waiting = compare(ready, BETTER)
     assert waiting.promote is True  # no horizon has passed by the newest night: the log's later days are not read
     assert waiting.evidence["live"]["nights"] == []
+    assert "no night that both scored has outcomes yet; 1 wait" in "; ".join(waiting.evidence["live"]["reasons"])
 
     publish_night(ready, prepared, night + timedelta(days=14), 1 - right)
     report = compare(ready, BETTER)
@@ -268,6 +269,19 @@ def test_past_nights_that_went_badly_stop_a_challenger_that_the_hold_out_favours
     assert again.promote is True
     assert again.evidence["live"]["criteria"]["log_loss"]["difference"]["high"] < 0
     assert len({r.evidence_sha256 for r in (waiting, report, again)}) == 3
+
+
+def test_past_nights_are_judged_over_the_horizon_of_the_versions_whatever_the_settings_say(
+    ready: Settings, prepared: Prepared
+) -> None:
+    log_outcomes(ready, prepared, AS_OF)
+    for days in (1, 15):
+        publish_night(ready, prepared, AS_OF + timedelta(days=days), truth(prepared.table).to_numpy())
+    live, elsewhere = (
+        compare(s, BETTER).evidence["live"] for s in (ready, ready.model_copy(update={"horizon_days": 1}))
+    )
+    assert live["nights"] == [str(AS_OF + timedelta(days=1))]
+    assert elsewhere == live
 
 
 def test_a_night_with_other_customers_than_the_champions_is_compared_on_those_of_both(

@@ -287,6 +287,14 @@ def test_missing_nights_and_missing_days_of_the_log_are_left_out(bare: Settings,
     assert not report.early_warnings
 
 
+def test_a_version_that_paused_is_judged_by_the_last_nights_it_published(bare: Settings, calm: Service) -> None:
+    report = lived(bare, calm, 30, but=range(8, 25))  # nights up to day 16 have matured
+    found = report.realised
+    assert found is not None
+    assert (found["first_night"], found["last_night"], found["nights"]) == (str(day(1)), str(day(7)), 7)
+    assert "can be judged once" not in report.summary
+
+
 def test_after_a_promotion_the_new_version_is_judged_and_the_old_one_shown(house: Settings) -> None:
     registry = Registry(house)
     registry.promote(registry.version("2"), "better")

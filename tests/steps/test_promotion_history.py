@@ -3,7 +3,9 @@
 import json
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -12,6 +14,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from churn.core.promotion import evidence_hash
 from churn.errors import BadInput, ContractViolation, NotReady
 from churn.io.lake import Lake, write_json, write_parquet
 from churn.io.ledger import Ledger
@@ -24,6 +27,7 @@ from churn.steps.promote import promote
 from churn.steps.reconcile import reconcile
 from churn.steps.rollback import rollback
 from churn.steps.score import publish_scores
+from churn.steps.train import staged
 from tests.moves import decided, in_production, promoted, rows, story, waits
 
 AS_OF = date(2026, 2, 20)
@@ -132,6 +136,62 @@ def test_a_decision_about_another_champion_or_another_challenger_promotes_nothin
     assert in_production(versions) == "2"
 
 
+def test_a_decision_that_was_made_by_hand_hash_and_all_promotes_nothing(versions: Settings) -> None:
+    promoted(versions, "1")
+    decided(versions, "2", "1", yes=False)
+    path = decision_path(Lake(versions.data_home), "2")
+    forged = json.loads(path.read_text()) | {"promote": True}
+    write_json(path, forged | {"evidence_sha256": evidence_hash(forged)})
+    report = promote(versions, "2", who="Ada")
+    assert (report.production, report.promoted) == ("1", False)
+    assert "the ledger has no row of this decision" in report.reason and "`churn compare` again" in report.reason
+
+
+def test_a_decision_that_is_not_text_is_none(versions: Settings) -> None:
+    decided(versions, "1", None)
+    decision_path(Lake(versions.data_home), "1").write_bytes(b"\xff\xfe\x00")
+    assert "has not been compared" in promote(versions, "1").reason
+
+
+def test_where_a_person_has_to_approve_the_gate_promotes_the_first_model_only(versions: Settings) -> None:
+    asking = versions.model_copy(update={"promotion": "approve"})
+    promoted(asking, "1")
+    decided(asking, "2", "1")
+    report = promote(asking, "2")
+    assert (report.production, report.promoted) == ("1", False)
+    assert report.reason == "a person has to approve it (CHURN_PROMOTION=approve)"
+    by_hand(asking, "1", "Archived", archive=False)
+    decided(asking, "2", None)
+    assert not promote(asking, "2").promoted  # version 2 does not become the first by that
+    assert promote(asking, "2", who="Ada").promoted
+
+
+def test_the_gate_promotes_no_version_while_a_newer_one_waits(versions: Settings) -> None:
+    promoted(versions, "1")
+    decided(versions, "2", "1")
+    waits(versions, "3")
+    assert promote(versions, "2").reason == "version 3 waits since: compare that"
+    waits(versions, "2")  # asked for again: it waits in the place of 3
+    assert promote(versions, "2").promoted
+    waits(versions, "3")
+    decided(versions, "4", "2")
+    assert promote(versions, "4").promoted  # what waits is older
+
+
+def test_a_version_that_is_promoted_meanwhile_is_not_made_to_wait(versions: Settings) -> None:
+    """Between the look at its stage and the move no other process may move it: none would be left in production."""
+    promoted(versions, "1")
+    registry = Registry(versions)
+    with ThreadPoolExecutor() as pool:
+        with Lake(versions.data_home).lock("promotion"):
+            training = pool.submit(staged, versions, "2")
+            time.sleep(1)
+            assert registry.version("2").stage == "None"
+            registry.promote(registry.version("2"), "by another process")
+        assert training.result(60).stage == "Production"
+    assert in_production(versions) == "2"
+
+
 # --- Rollback -----------------------------------------------------------------------------------------------------
 
 
@@ -167,6 +227,10 @@ def test_the_same_request_again_is_no_second_rollback(versions: Settings) -> Non
     assert rollback(versions, who="Ada", why="complaints", request="run 7") == first
     assert in_production(versions) == "2"
     assert rollback(versions, who="Ada", why="complaints", request="run 8").production == "1"
+    late = rollback(versions, who="Ada", why="complaints", request="run 7")  # cleared long after
+    assert (late.production, late.previous, late.rolled_back) == ("1", "1", False)
+    assert "put version 2 back on" in late.reason and "version 1 is in production now" in late.reason
+    assert in_production(versions) == "1"
 
 
 def test_a_version_of_another_horizon_or_that_cannot_be_read_stays_away(versions: Settings) -> None:
@@ -200,10 +264,19 @@ def test_a_version_that_was_rolled_back_from_is_promoted_again_by_a_person_only(
     for given in ({}, {"despite_rollback": True}, {"who": "Ada"}):
         report = promote(versions, "2", **given)  # type: ignore[arg-type]
         assert not report.promoted
-        assert "version 2 was rolled back on" in report.reason and "by Ada: complaints" in report.reason
+        assert "version 2 was rolled back from on" in report.reason and "by Ada: complaints" in report.reason
+        assert "`churn rollback --to 2`" in report.reason
     assert promote(versions, "2", who="Ada", despite_rollback=True).promoted
     assert promote(versions, "2").promoted  # in production: nothing to do
     assert [what for what, _, _ in story(versions)] == ["promotion", "promotion", "rollback", "promotion"]
+
+
+def test_a_version_that_was_gone_back_past_is_not_promoted_by_an_old_decision_either(versions: Settings) -> None:
+    promoted(versions, "1", "2", "3")
+    rollback(versions, "1", who="Ada", why="complaints")  # the champion that the decision about 2 names
+    report = promote(versions, "2")
+    assert (report.production, report.promoted) == ("1", False)
+    assert "version 2 was rolled back from on" in report.reason
 
 
 # --- What was moved by hand, or killed ------------------------------------------------------------------------------
@@ -215,8 +288,8 @@ def test_a_stage_that_was_moved_by_hand_gets_its_row_and_its_alias(versions: Set
     moved_at = Registry(versions).version("3").changed_at
     report = reconcile(versions)
     assert report.production == "3"
-    assert report.mended == ("alias champion names version 3", "row 3 was missing in the ledger: found")
     row = rows(versions)[-1]
+    assert report.mended == ("alias champion names version 3", f"row {row.number} was missing in the ledger: found")
     assert (row.what, row.from_version, row.to_version, row.who) == ("found", "2", "3", "MLflow")
     assert "by hand" in row.why
     assert row.decided_at == moved_at  # when it was moved, not when it was noticed
@@ -241,6 +314,61 @@ def test_a_stage_that_was_emptied_by_hand_is_told_and_filled_again(versions: Set
     assert story(versions)[-1] == ("found", "2", None)
     assert rollback(versions, who="Ada", why="by mistake").production == "2"
     assert story(versions)[-1] == ("rollback", None, "2")
+
+
+def noted(settings: Settings, version: str, note: str) -> None:
+    """The note that a move begins with."""
+    Registry(settings).versions()  # points MLflow at the store
+    import mlflow
+
+    mlflow.MlflowClient().set_model_version_tag("churn", version, "churn.production.note", note)
+
+
+def note_of(settings: Settings, decided_at: datetime, **changes: Any) -> str:
+    """Of a promotion of version 2 by the gate, killed before its stage."""
+    last = rows(settings)[-1]
+    row = {
+        "what": "promotion", "key": f"promotion after {last.number}: 1 to 2", "who": "the gate", "why": "better",
+        "version": "2", "from_version": "1", "to_version": "2", "evidence_sha256": "f00d",
+    }  # fmt: skip
+    return json.dumps({"after": last.number, "decided_at": decided_at.isoformat(), "row": row | changes})
+
+
+def test_a_move_by_hand_is_not_taken_for_a_promotion_that_was_killed(versions: Settings) -> None:
+    promoted(versions, "1")
+    now = datetime.now(UTC)
+    noted(versions, "2", note_of(versions, now))
+    assert reconcile(versions).mended == ("a promotion of version 2 never came: its note is removed",)
+    assert reconcile(versions).mended == ()
+    by_hand(versions, "2", "Production")
+    reconcile(versions)
+    assert story(versions)[-1] == ("found", "1", "2")
+
+
+@pytest.mark.parametrize(("minutes", "what"), [(0, "promotion"), (60, "found")])
+def test_a_stage_that_changed_long_after_the_note_was_changed_by_hand(
+    versions: Settings, minutes: int, what: str
+) -> None:
+    promoted(versions, "1")
+    noted(versions, "2", note_of(versions, datetime.now(UTC) - timedelta(minutes=minutes)))
+    by_hand(versions, "2", "Production")
+    reconcile(versions)
+    assert story(versions)[-1] == (what, "1", "2")
+
+
+@pytest.mark.parametrize(
+    "note",
+    [
+        "by hand", "7", "[]", '"x"', '{"after": 2}', '{"after": 2, "decided_at": 7, "row": {}}',
+        {"what": "lunch"}, {"who": " "}, {"why": 7}, {"to_version": "3"}, {"more": "x"},
+    ],
+)  # fmt: skip
+def test_a_note_that_is_none_of_ours_harms_nobody(versions: Settings, note: str | dict[str, Any]) -> None:
+    promoted(versions, "1")
+    noted(versions, "2", note if isinstance(note, str) else note_of(versions, datetime.now(UTC), **note))
+    by_hand(versions, "2", "Production")
+    assert reconcile(versions).production == "2"
+    assert story(versions)[-1] == ("found", "1", "2")
 
 
 def test_two_versions_that_were_put_into_production_by_hand_become_one(versions: Settings) -> None:
@@ -433,7 +561,20 @@ def test_a_challenger_that_cannot_be_read_never_fails_the_night(night: Settings)
     assert "could not be scored: ContractViolation" in report.shadow
 
 
+def test_a_ledger_that_cannot_be_reconciled_never_fails_the_night(
+    night: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    by_hand(night, "2", "Production")
+    monkeypatch.setattr("churn.steps.reconcile._PATIENCE", 0.2)
+    with Lake(night.data_home).lock("promotion"):
+        report = publish_scores(night, AS_OF)
+    assert (report.model_version, report.customers) == ("2", 3)
+    assert report.ledger_behind is not None and "another `promotion` is running" in report.ledger_behind
+    assert story(night)[-1] == ("promotion", None, "1")
+
+
 def test_scoring_notices_what_was_moved_by_hand(night: Settings) -> None:
     by_hand(night, "2", "Production")
-    assert publish_scores(night, AS_OF).model_version == "2"
+    report = publish_scores(night, AS_OF)
+    assert (report.model_version, report.ledger_behind) == ("2", None)
     assert story(night)[-1] == ("found", "1", "2")

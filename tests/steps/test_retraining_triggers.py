@@ -132,3 +132,26 @@ def test_every_start_and_every_refusal_is_one_row_of_the_ledger_however_often_it
     assert started.why == "started: degradation since 2026-03-19"
     assert "drift since 2026-03-18" in refused.why
     assert str(TONIGHT) in refused.why
+
+
+def test_one_alarm_starts_one_retraining_however_many_runs_ask_for_it(house: Settings) -> None:
+    """Two runs of a night ask with the same words: the second is another run, and the first was just now."""
+
+    def asked_by(run: str) -> bool:
+        return start_retraining(house, TONIGHT, trigger="request", reason="degradation", run=run).admitted
+
+    assert [asked_by(run) for run in ("one", "one", "two", "three", "two", "one")] == [
+        True, True, False, False, False, True,
+    ]  # fmt: skip
+    assert [e.why.split(":")[0] for e in ledger(house)] == ["started", "refused"]
+
+
+def test_who_made_a_check_asks_for_it_and_leaves_the_others_alone(house: Settings) -> None:
+    record(house, "drift", [True, True, True])
+    record(house, "performance", [True])
+    assert request_retraining(house, TONIGHT).reason.count(" since ") == 2
+    assert request_retraining(house, TONIGHT, ("drift",)).reason.startswith("drift since")
+    of_monitoring = request_retraining(house, TONIGHT, ("performance", "early_warning")).reason
+    assert of_monitoring.startswith("degradation since")
+    assert "drift" not in of_monitoring
+    assert not request_retraining(house, TONIGHT, ("early_warning",)).requested
