@@ -129,7 +129,9 @@ def main() -> None:
     for name in given.only or PARTS:
         part = PARTS[name]
         wanted = given.worlds or (max(1, part.worlds // 20) if given.quick else part.worlds)
-        found, seconds = _asked(name, part, wanted, given.work)
+        found, seconds = _asked(name, part, 0 if given.recorded else wanted, given.work)
+        if not found:
+            continue
         sections.append(f"### {part.title}\n\n{_made(name, len(found), seconds, given)}\n\n{part.table(found)}")
     text = "\n\n".join(sections)
     sys.stdout.write(text + "\n")
@@ -139,10 +141,10 @@ def main() -> None:
 
 
 def _asked(name: str, part: Part, wanted: int, work: Path) -> tuple[list[dict[str, Any]], float]:
-    """The records of the first ``wanted`` seeds, and the seconds that it took now."""
+    """The records of the first ``wanted`` seeds (0: of all that are there), and the seconds that it took now."""
     records = Records(work / f"{name}.jsonl", made_by(*_WORLD, *_MODEL, *part.code))
     folder, began = work / f"worlds-{made_by(*_WORLD)}", time.monotonic()
-    seeds = range(part.first_seed, part.first_seed + wanted)
+    seeds = range(part.first_seed, part.first_seed + wanted) if wanted else sorted(records.found)
     for done, seed in enumerate(seeds, 1):
         if seed in records.found:
             continue
@@ -155,9 +157,10 @@ def _made(name: str, count: int, seconds: float, given: argparse.Namespace) -> s
     """When, with what and how."""
     packages = ", ".join(f"{package} {version(package)}" for package in _PACKAGES)
     tried = "**A quick trial, not a measurement.** " if given.quick else ""
+    ran = f"{seconds:,.0f} s of this run, " if seconds >= 1 else ""
     return (
-        f"{tried}{datetime.now(UTC).date()}, {count} worlds (seeds from {PARTS[name].first_seed}), {seconds:,.0f} s of "
-        f"this run, code {code_version()}, Python {platform.python_version()}, {packages}: "
+        f"{tried}{datetime.now(UTC).date()}, {count} worlds (seeds from {PARTS[name].first_seed}), "
+        f"{ran}code {code_version()}, Python {platform.python_version()}, {packages}: "
         f"`python -m benchmarks.decisions --only {name} --worlds {count}`"
     )
 
@@ -167,6 +170,7 @@ def _arguments() -> argparse.Namespace:
     ask.add_argument("--only", nargs="+", choices=list(PARTS), help="these parts, default all")
     ask.add_argument("--worlds", type=int, help="of each part; default: as many as its claim needs")
     ask.add_argument("--quick", action="store_true", help="a twentieth of the worlds: to try it")
+    ask.add_argument("--recorded", action="store_true", help="tables of what is on record; nothing is run")
     ask.add_argument("--work", type=Path, default=Path(".churn") / "benchmarks" / "decisions",
                      help="folder of worlds and records, a few GB; default .churn/benchmarks/decisions")  # fmt: skip
     ask.add_argument("--write", action="store_true", help="put the tables into the page too")
