@@ -120,8 +120,8 @@ def _asked(platform: Platform, run: str) -> dict[str, Any]:
     wait_for(
         lambda: platform.airflow.get(f"{run}/taskInstances/approve").json()["state"] == "awaiting_input", seconds=20
     )
-    # A person takes seconds. An answer within the same second overtakes the scheduler's own note that the task has paused;
-    # Airflow 3.3 then takes the task for a lost one and tries it again.
+    # A person takes seconds. An answer within the same second overtakes the scheduler's own note that the task has
+    # paused; Airflow 3.3 then takes the task for a lost one and tries it again.
     time.sleep(5)
     found: dict[str, Any] = asked
     return found
