@@ -41,7 +41,8 @@ class Platform:
             "CHURN_DEMO_DAYS": "75",
             **settings,
         }
-        self.settings = Settings(home=home, _env_file=None)  # type: ignore[call-arg]
+        # None, or the variable that MLflow sets in this process leads to the registry of another test's platform.
+        self.settings = Settings(home=home, mlflow_tracking_uri=None, _env_file=None)  # type: ignore[call-arg]
         self.api = httpx.Client(base_url=f"http://127.0.0.1:{ports[2]}/api/churn", timeout=20)
         self.airflow = httpx.Client(base_url=f"http://127.0.0.1:{ports[0]}", timeout=30)
 
