@@ -94,7 +94,7 @@ def test_a_rejection_leaves_the_model_in_production(platform: Platform) -> None:
 
 def test_a_question_is_not_asked_on_a_page_that_shows_an_older_comparison(platform: Platform) -> None:
     """Airflow keeps the text of the first time it asked: cleared, it would show one decision and promote by another."""
-    run = platform.trigger("retrain_model", TODAY, {"force": True, "snapshots": 2})
+    run = platform.trigger("retrain_model", TODAY, {"force": True, "snapshots": 5})
     _asked(platform, run)
     settings = platform.settings.model_copy(update={"search_trials": 0})
     champion = put_weak_champion(settings, datetime.now(UTC).date(), seed=2)
