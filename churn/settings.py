@@ -74,14 +74,38 @@ class Settings(BaseSettings):
     airflow_port: int = 8080
     mlflow_port: int = 5000
     api_port: int = 8000
+    api_host: str = "127.0.0.1"
+    """Address the API listens on; any other than this machine's own asks for API keys."""
+    api_workers: Annotated[int, Field(ge=1)] = 1
+    """Processes of the API. Each holds its own copy of the model, of some megabytes."""
     airflow_password: str = "admin"  # noqa: S105 - known on purpose: it listens on this machine only
     """Password of the local Airflow user ``admin``. Everything listens on 127.0.0.1 only."""
     registry_poll_seconds: Annotated[float, Field(gt=0)] = 5.0
     """How often the API asks the registry which version is at stage Production."""
     cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
     """Origins that may call the API from a browser, separated by commas; none by default."""
+    api_keys: Annotated[tuple[str, ...], NoDecode] = ()
+    """sha256 (hex) of each key that the API accepts, separated by commas: `python -m serving new-key` makes one. None:
+    no key is asked for, and only this machine is answered."""
+    max_requests: Annotated[int, Field(ge=1)] = 256
+    """Requests at work in one API process; more are told to come back in a second."""
+    request_seconds: Annotated[float, Field(gt=0)] = 30.0
+    """A request that takes longer, the sending of its body included, is given up."""
+    drain_seconds: Annotated[float, Field(ge=0)] = 2.0
+    """After SIGTERM the API says for so long that it is not ready, answers, and closes each connection."""
 
-    @field_validator("cors_origins", "approvers", "alert_emails", mode="before")
+    challenger_share: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Share of the customers (by the header `X-Customer-Key`) whom the version at Staging answers. A tag
+    `churn.rollout.share` of that version wins."""
+    challenger_shadow: bool = False
+    """Let the version at Staging score what the champion answers, for the log alone. Its tag `churn.rollout.shadow`
+    wins."""
+    prediction_log_share: Annotated[float, Field(ge=0, le=1)] = 1.0
+    """Share of the API's predictions that are kept, with their inputs, under `<home>/predictions`."""
+    prediction_log_seconds: Annotated[float, Field(gt=0)] = 10.0
+    """How often they are written."""
+
+    @field_validator("cors_origins", "approvers", "alert_emails", "api_keys", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(x.strip() for x in value.split(",") if x.strip()) if isinstance(value, str) else value

@@ -13,14 +13,16 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import FileResponse
 from starlette.staticfiles import StaticFiles
 
+from churn.io.checks import Checks
 from churn.io.registry import Registry
 from churn.io.scorebook import ScoreBook
 from churn.settings import Settings
-from serving import errors, log
+from serving import errors, lists, log
 from serving.docs import ICON, add_redoc
 from serving.headers import SecurityHeaders
+from serving.parts import Parts
 from serving.poller import Poller
-from serving.routes import Parts, probes, router
+from serving.routes import probes, router
 from serving.scores import ScoreWatch
 from serving.slot import ModelSlot
 
@@ -58,12 +60,15 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     book = ScoreBook(settings.score_database)
     app.state.settings = settings
     app.state.parts = Parts(
+        settings=settings,
         slot=ModelSlot(Registry(settings)),
         scores=ScoreWatch(book),
         book=book,
+        checks=Checks(settings.score_database),
         batches=anyio.CapacityLimiter(_BATCHES_AT_ONCE),
     )
     app.include_router(router)
+    app.include_router(lists.router)
     app.include_router(probes)
     add_redoc(app)
     _add_page(app)

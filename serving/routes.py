@@ -1,35 +1,23 @@
 """The endpoints. Bodies of the five under ``/api/churn`` that the design names are fixed; more goes into headers."""
 
 import math
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Annotated, Any
 
-import anyio
 import anyio.to_thread
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from churn.core.features import FEATURES
 from churn.core.model import ChurnModel
-from churn.io.scorebook import ScoreBook
 from serving import bodies, customers, schemas
+from serving.parts import parts_of
 from serving.rules import expected
-from serving.scores import STALE_DAYS, ScoreWatch, age_days
+from serving.scores import STALE_DAYS, age_days
 from serving.served import Served
-from serving.slot import ModelSlot
 
 router = APIRouter(prefix="/api/churn")
 probes = APIRouter(tags=["probes"])
 
-_REFUSALS: dict[int | str, dict[str, Any]] = {
-    413: {"model": schemas.Refusal, "description": "The body is too large"},
-    415: {"model": schemas.Refusal, "description": "The body is not JSON by its content type"},
-    422: {"model": schemas.Refusal, "description": "Names each field, what came and what was expected"},
-}
-_AWAY: dict[int | str, dict[str, Any]] = {
-    503: {"model": schemas.Failure, "description": "No model, or a store is away; Retry-After says when to ask again"}
-}
 _SIX = ("accuracy", "precision", "recall", "f1_score", "roc_auc", "precision_recall_auc")
 _FAMILIES = {
     "xgboost": "XGBoost Classifier",
@@ -38,28 +26,12 @@ _FAMILIES = {
 }
 
 
-@dataclass(frozen=True)
-class Parts:
-    """What the endpoints answer from."""
-
-    slot: ModelSlot
-    scores: ScoreWatch
-    book: ScoreBook
-    batches: anyio.CapacityLimiter
-    """Batches at work at the same time: each holds a few hundred megabytes at most."""
-
-
-def _parts(request: Request) -> Parts:
-    parts: Parts = request.app.state.parts
-    return parts
-
-
 @router.post(
     "/predict",
     tags=["predictions"],
     summary="Score one customer",
     response_model=schemas.Prediction,
-    responses=_REFUSALS | _AWAY,
+    responses=schemas.REFUSALS | schemas.AWAY,
     openapi_extra=schemas.request_body(schemas.CUSTOMER, schemas.EXAMPLE),
 )
 async def predict(request: Request) -> Response:
@@ -69,7 +41,7 @@ async def predict(request: Request) -> Response:
     that did not come is not made up. The header `X-Model` says which (`core` or `full`), `X-Model-Version` of which
     version.
     """
-    served = _parts(request).slot.get()
+    served = parts_of(request).slot.get()
     scores = served.score(customers.one(bodies.parsed(await bodies.read(request, bodies.ONE_LIMIT))))
     return _json(f"{{{_prediction(scores.probability[0], scores.decision[0])}}}", served, scores.model)
 
@@ -79,7 +51,7 @@ async def predict(request: Request) -> Response:
     tags=["predictions"],
     summary="Score up to 100,000 customers",
     response_model=schemas.Predictions,
-    responses=_REFUSALS | _AWAY,
+    responses=schemas.REFUSALS | schemas.AWAY,
     openapi_extra=schemas.request_body(schemas.CUSTOMERS, [schemas.EXAMPLE]),
 )
 async def batch_predict(request: Request) -> Response:
@@ -89,7 +61,7 @@ async def batch_predict(request: Request) -> Response:
     some did not. A body holds 64 MB at most: 100,000 customers with the required features, some 30,000 with all. A
     fault in one customer refuses the whole batch and names the customer's index.
     """
-    parts = _parts(request)
+    parts = parts_of(request)
     served = parts.slot.get()
     body = await bodies.read(request, bodies.BATCH_LIMIT)
     answer, model = await anyio.to_thread.run_sync(_score_batch, served, body, limiter=parts.batches)
@@ -118,7 +90,7 @@ def _json(content: str, served: Served, model: str) -> Response:
 @router.get("/health", tags=["service"], summary="Is the service well, and which model does it serve?")
 async def health(request: Request) -> schemas.Health:
     """Always 200 while the process answers; `model_loaded` says whether it can score. Touches no store."""
-    parts = _parts(request)
+    parts = parts_of(request)
     served, watch, latest = parts.slot.served, parts.slot.watch, parts.scores.latest
     published = latest.publication
     age = age_days(published) if published else None
@@ -146,7 +118,7 @@ async def health(request: Request) -> schemas.Health:
     tags=["model"],
     summary="How good the served model is",
     response_model=schemas.Metrics,
-    responses=_AWAY,
+    responses=schemas.AWAY,
 )
 async def model_metrics(request: Request, response: Response) -> dict[str, float | None]:
     """Hold-out metrics stored with the version; null where one could not be computed.
@@ -154,7 +126,7 @@ async def model_metrics(request: Request, response: Response) -> dict[str, float
     They are the full model's, which makes the nightly list; the core model's begin with `core_`. Where the core model
     answers everything, they are its own.
     """
-    served = _parts(request).slot.get()
+    served = parts_of(request).slot.get()
     response.headers["X-Model-Version"] = served.version.version
     known = {name: value if math.isfinite(value) else None for name, value in served.metrics.items()}
     if served.full is None:
@@ -162,14 +134,14 @@ async def model_metrics(request: Request, response: Response) -> dict[str, float
     return {name: known.pop(name, None) for name in _SIX} | dict(sorted(known.items()))
 
 
-@router.get("/model/info", tags=["model"], summary="What the served model is", responses=_AWAY)
+@router.get("/model/info", tags=["model"], summary="What the served model is", responses=schemas.AWAY)
 async def model_info(request: Request) -> schemas.ModelInfo:
     """Type, inputs, version, threshold and what it was trained on.
 
     A version holds two models: `core` takes the features that every request brings, `full` takes all. What stands
     outside `models` is the core model's.
     """
-    served = _parts(request).slot.get()
+    served = parts_of(request).slot.get()
     core = _described(served.core)
     return schemas.ModelInfo(
         **core.model_dump(),
@@ -209,42 +181,14 @@ async def features() -> list[schemas.FeatureInfo]:
     ]  # fmt: skip
 
 
-@router.get(
-    "/top",
-    tags=["scores"],
-    summary="Tonight's riskiest customers",
-    responses=_AWAY | {422: {"model": schemas.Refusal, "description": "The limit is out of range"}},
-)
-def top(
-    request: Request,
-    limit: Annotated[int, Query(ge=1, le=1000, description="how many customers")] = 20,
-) -> schemas.TopCustomers:
-    """The riskiest customers of the newest publication, riskiest first."""
-    book = _parts(request).book
-    latest = book.latest()
-    riskiest = book.top(limit, latest) if latest else []
-    age = age_days(latest) if latest else None
-    return schemas.TopCustomers(
-        as_of=latest.as_of if latest else None,
-        published_at=latest.published_at if latest else None,
-        model_version=latest.model_version if latest else None,
-        threshold=latest.threshold if latest else None,
-        customers_scored=latest.customers if latest else 0,
-        predicted_to_churn=latest.predicted_to_churn if latest else 0,
-        age_days=age,
-        stale=age is not None and age > STALE_DAYS,
-        customers=[schemas.TopCustomer.model_validate(score, from_attributes=True) for score in riskiest],
-    )
-
-
 @probes.get("/livez", summary="Does the process answer?")
 async def livez() -> schemas.Alive:
     """200 while the process answers."""
     return schemas.Alive(status="alive")
 
 
-@probes.get("/readyz", summary="Can it score?", responses=_AWAY)
+@probes.get("/readyz", summary="Can it score?", responses=schemas.AWAY)
 async def readyz(request: Request) -> schemas.Alive:
     """200 once a model is loaded, 503 before."""
-    _parts(request).slot.get()
+    parts_of(request).slot.get()
     return schemas.Alive(status="ready")

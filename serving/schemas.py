@@ -204,3 +204,13 @@ class Alive(BaseModel):
     """A probe's answer."""
 
     status: str
+
+
+REFUSALS: dict[int | str, dict[str, Any]] = {
+    413: {"model": Refusal, "description": "The body is too large"},
+    415: {"model": Refusal, "description": "The body is not JSON by its content type"},
+    422: {"model": Refusal, "description": "Names each field, what came and what was expected"},
+}
+AWAY: dict[int | str, dict[str, Any]] = {
+    503: {"model": Failure, "description": "No model, or a store is away; Retry-After says when to ask again"}
+}
