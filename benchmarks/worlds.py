@@ -29,9 +29,9 @@ from churn.core.simulated_events import Coded, Log, RawTable, customer_ids
 from churn.core.simulated_risk import last_visit
 from churn.core.simulation import Life, live
 from churn.errors import ContractViolation
+from churn.io.contracts import load_contract
 from churn.io.engines.duckdb import DuckDBEngine, open_engine
 from churn.io.lake import write_json, write_parquet
-from churn.io.raw import load_contract
 
 START = date(2026, 1, 5)
 """A Monday."""

@@ -102,8 +102,8 @@ class Settings(BaseSettings):
     wins."""
     prediction_log_share: Annotated[float, Field(ge=0, le=1)] = 1.0
     """Share of the API's predictions that are kept, with their inputs, under `<home>/predictions`."""
-    prediction_log_seconds: Annotated[float, Field(gt=0)] = 10.0
-    """How often they are written."""
+    prediction_log_seconds: Annotated[float, Field(gt=0)] = 60.0
+    """How often they are written, a file each time; sooner where many wait."""
 
     @field_validator("cors_origins", "approvers", "alert_emails", "api_keys", mode="before")
     @classmethod

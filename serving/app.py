@@ -14,17 +14,22 @@ from starlette.responses import FileResponse
 from starlette.staticfiles import StaticFiles
 
 from churn.io.checks import Checks
-from churn.io.registry import Registry
+from churn.io.mlflow_traffic import TrafficRun
 from churn.io.scorebook import ScoreBook
 from churn.settings import Settings
-from serving import errors, lists, log
+from serving import about, errors, events, gauges, lists, log, predictions
+from serving.charts import add_charts
 from serving.docs import ICON, add_redoc
+from serving.guard import Guard, GuardMiddleware
 from serving.headers import SecurityHeaders
+from serving.observed import Observed
 from serving.parts import Parts
 from serving.poller import Poller
-from serving.routes import probes, router
+from serving.prediction_log import PredictionLog
 from serving.scores import ScoreWatch
 from serving.slot import ModelSlot
+from serving.telemetry import Telemetry
+from serving.traffic import Traffic
 
 _STATIC = Path(__file__).with_name("static")
 _BATCHES_AT_ONCE = 2
@@ -56,34 +61,55 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         generate_unique_id_function=lambda route: route.name,
         redoc_url=None,
         favicon_url=ICON,
+        # Behind TLS the redirect would go to http, with the key.
+        redirect_slashes=False,
     )
-    book = ScoreBook(settings.score_database)
+    guard = app.state.guard = Guard(settings)  # the server looks for it there, to drain it
     app.state.settings = settings
-    app.state.parts = Parts(
-        settings=settings,
-        slot=ModelSlot(Registry(settings)),
-        scores=ScoreWatch(book),
-        book=book,
-        checks=Checks(settings.score_database),
-        batches=anyio.CapacityLimiter(_BATCHES_AT_ONCE),
-    )
-    app.include_router(router)
-    app.include_router(lists.router)
-    app.include_router(probes)
+    app.state.parts = parts = _parts(settings, guard)
+    for router in (predictions.router, events.router(settings), lists.router, about.router, about.probes):
+        app.include_router(router)
     add_redoc(app)
+    add_charts(app)
     _add_page(app)
     errors.install(app, retry_after=max(1, math.ceil(settings.registry_poll_seconds)))
+    # The last one added is the first to see a request: what is refused is answered, counted and headed like the rest.
+    app.add_middleware(GuardMiddleware, guard=guard)
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,
             # A browser sends an origin without the slash that people write.
             allow_origins=[origin.rstrip("/") for origin in settings.cors_origins],
             allow_methods=["GET", "POST"],
-            allow_headers=["Content-Type"],
-            expose_headers=["X-Model-Version", "X-Model", "Retry-After"],
+            allow_headers=["Content-Type", "X-API-Key", "Authorization", "X-Customer-Key"],
+            expose_headers=["X-Model-Version", "X-Model", "Retry-After", "WWW-Authenticate"],
         )
     app.add_middleware(SecurityHeaders)
+    app.add_middleware(Observed, parts=parts)
     return app
+
+
+def _parts(settings: Settings, guard: Guard) -> Parts:
+    slot, book = ModelSlot(settings), ScoreBook(settings.score_database)
+    log = PredictionLog(
+        settings.data_home,
+        share=settings.prediction_log_share,
+        seconds=settings.prediction_log_seconds,
+        shadow=slot.shadow,
+        on_shadow_failure=slot.shadow_failed,
+    )
+    return Parts(
+        settings=settings,
+        slot=slot,
+        scores=ScoreWatch(book),
+        book=book,
+        checks=Checks(settings.score_database),
+        guard=guard,
+        telemetry=Telemetry(),
+        traffic=Traffic(TrafficRun(settings), dropped=lambda: log.dropped),
+        log=log,
+        batches=anyio.CapacityLimiter(_BATCHES_AT_ONCE),
+    )
 
 
 @asynccontextmanager
@@ -91,17 +117,23 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Watch the registry and the score book while the service runs; starting does not wait for them."""
     settings: Settings = app.state.settings
     parts: Parts = app.state.parts
+
+    def follow() -> None:
+        parts.slot.look()
+        gauges.update(parts)
+
     pollers = (
-        Poller("model-slot", parts.slot.look, settings.registry_poll_seconds),
+        Poller("model-slot", follow, settings.registry_poll_seconds),
         Poller("score-watch", parts.scores.look, settings.registry_poll_seconds),
     )
-    for poller in pollers:
-        poller.start()
+    background = (*pollers, parts.log, parts.traffic)
+    for thread in background:
+        thread.start()
     try:
         yield
     finally:
-        for poller in pollers:
-            poller.stop()
+        for thread in background:
+            thread.stop()
 
 
 def _add_page(app: FastAPI) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from churn.core.features import CORE_FEATURES, FEATURES
+from serving import bodies, quick
 from serving.errors import Problem, Refused, refused, shown
 from serving.rules import Rules, expected, fits
 
@@ -52,6 +53,35 @@ class _Fault(NamedTuple):
     name: str | None
     """None: the row as a whole."""
     found: Any
+
+
+class Customer(NamedTuple):
+    """One customer that keeps the rules."""
+
+    core: Sequence[float]
+    """The core features, in the order of the core model's columns."""
+    full: Sequence[float] | None
+    """All features in the order of the full model's; None where some did not come."""
+
+
+def one_of_body(body: bytes) -> Customer:
+    """The customer of a request's body. Raises Refused as :func:`bodies.parsed` and :func:`one` do."""
+    row = quick.row(body)
+    if row is None:  # wrong, or written in a way that only the exact path reads: it says what, or reads it
+        customer = one(bodies.parsed(body))
+        row = (customer.full if len(customer.full) else customer.core)[0].tolist()
+    return Customer(row[: len(NAMES)], row if len(row) == len(FEATURES) else None)
+
+
+def of_body(body: bytes) -> Customers:
+    """The customers of a batch's body. Raises Refused as :func:`bodies.parsed` and :func:`many` do."""
+    table = quick.table(body, MAX_ROWS)
+    if table is None:
+        return many(bodies.parsed(body))
+    if table.shape[1] == len(NAMES):
+        return Customers(table, _NONE_FULL, np.zeros(len(table), dtype=np.bool_))
+    complete: NDArray[np.bool_] = np.asarray(~np.isnan(table).any(axis=1))
+    return Customers(table[~complete][:, _CORE_COLUMNS], table[complete], complete)
 
 
 def one(customer: Any) -> Customers:

@@ -25,13 +25,15 @@ class Problem:
     found: str
     expected: str
     index: int | None = None
-    """Which customer of a batch."""
+    """Which of many."""
     place: str = "body"
+    counted: str = "customer"
+    """What the index counts."""
 
     def as_json(self) -> dict[str, Any]:
         field = clipped(self.field)
         index = {} if self.index is None else {"index": self.index}
-        where = f"customer {self.index}: " if index else ""
+        where = f"{self.counted} {self.index}: " if index else ""
         named = () if field == self.place else (field,)
         return {
             "field": field,
@@ -97,7 +99,9 @@ def install(app: FastAPI, retry_after: int) -> None:
         if isinstance(error, NotReady):
             return _answer(503, {"detail": str(error)}, soon)
         # The message may name hosts and paths: it goes to the log, not to the caller.
-        _LOG.warning("a store did not answer", extra={"path": request.url.path, "error": str(error)})
+        # The route's pattern: the path itself may name a customer.
+        route = getattr(request.scope.get("route"), "path", None)
+        _LOG.warning("a store did not answer", extra={"route": route, "error": str(error)})
         return _answer(503, {"detail": "a store behind this service does not answer; try again soon"}, soon)
 
     async def on_surprise(_: Request, __: Exception) -> Response:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from itertools import chain
-from operator import itemgetter
+from operator import ge, itemgetter, le
 from typing import Any
 
 import numpy as np
@@ -17,9 +17,10 @@ class Rules:
     def __init__(self, features: Sequence[Feature]) -> None:
         self._features = features
         self._values_of = itemgetter(*(f.name for f in features))
-        self._low = np.array([f.minimum for f in features])
-        self._high = np.array([f.maximum for f in features])
-        self._fractions = np.array([not f.whole for f in features])
+        self._low_of, self._high_of = [f.minimum for f in features], [f.maximum for f in features]
+        self.low, self._high = np.array(self._low_of, dtype=np.float64), np.array(self._high_of, dtype=np.float64)
+        self._whole = np.flatnonzero([f.whole for f in features])
+        self._whole_of = itemgetter(*self._whole.tolist())
 
     def table(self, rows: Sequence[Any]) -> NDArray[np.float64] | None:
         """The features of the rows (n, k); None where a name is missing, or a type or a value is wrong."""
@@ -31,8 +32,22 @@ class Rules:
             table = np.array(values, dtype=np.float64).reshape(len(rows), len(self._features))
         except (KeyError, TypeError, OverflowError):  # a row is no object, or an integer is beyond a double
             return None
-        with np.errstate(invalid="ignore"):  # infinity has no fraction; it is out of range anyway
-            return table if _allowed(table, self._low, self._high, self._fractions).all() else None
+        return table if self.allow(table) else None
+
+    def allow(self, table: NDArray[np.float64]) -> bool:
+        """Whether every value of the table (n, k) is in range, and whole where it must be. NaN is never."""
+        if not ((table >= self.low).all() and (table <= self._high).all()):
+            return False
+        whole = table[:, self._whole]
+        return bool((np.rint(whole) == whole).all())
+
+    def allow_row(self, values: Sequence[float]) -> bool:
+        """:meth:`allow` of one row."""
+        return (
+            all(map(le, self._low_of, values))
+            and all(map(ge, self._high_of, values))
+            and all(map(float.is_integer, self._whole_of(values)))
+        )
 
     def _right_kinds(self, values: tuple[Any, ...]) -> bool:
         return all(map(_is_number, self._features, values))
@@ -41,7 +56,11 @@ class Rules:
 def fits(feature: Feature, value: Any) -> bool:
     """Whether a JSON value may stand for the feature."""
     # Python compares and divides integers that no double can hold.
-    return _is_number(feature, value) and bool(_allowed(value, feature.minimum, feature.maximum, not feature.whole))
+    return (
+        _is_number(feature, value)
+        and feature.minimum <= value <= feature.maximum
+        and (not feature.whole or value % 1 == 0)
+    )
 
 
 def expected(feature: Feature) -> str:
@@ -51,11 +70,6 @@ def expected(feature: Feature) -> str:
     kind = "a whole number" if feature.whole else "a number"
     unit = "" if feature.unit == "count" else f" ({feature.unit})"
     return f"{kind} from {feature.minimum:,.0f} to {feature.maximum:,.0f}{unit}"
-
-
-def _allowed(x: Any, low: Any, high: Any, fractions: Any) -> Any:
-    """The rule of a feature's values, for one number or for a whole table. NaN is outside every range."""
-    return (x >= low) & (x <= high) & ((x % 1 == 0) | fractions)
 
 
 def _is_number(feature: Feature, value: Any) -> bool:

@@ -79,9 +79,19 @@ class Health(BaseModel):
     last_error: str | None = Field(None, description="why the served model is not the one in production")
     scores_reachable: bool | None = None
     scores_as_of: date | None = Field(None, description="cut-off of the newest published scores")
+    scores_published_at: datetime | None = None
     customers_scored: int | None = None
     scores_age_days: int | None = None
     scores_stale: bool | None = Field(None, description="the newest scores are older than a day: a night is missing")
+    local_copy: bool = Field(False, description="served from this machine's disk because the registry was away")
+    challenger_version: str | None = Field(None, description="the version at Staging, where it takes part")
+    challenger_share: float | None = Field(None, description="share of the customers that it answers")
+    challenger_shadow: bool | None = Field(None, description="whether it scores beside the champion, for the log")
+    challenger_note: str | None = Field(None, description="why it takes no part although it should")
+    draining: bool = Field(False, description="the process is about to end, and takes no new connections for long")
+    requests_at_work: int = 0
+    predictions_logged: int = 0
+    predictions_dropped: int = 0
 
 
 class Metrics(BaseModel):
@@ -154,35 +164,13 @@ class FeatureInfo(BaseModel):
     required: bool
 
 
-class TopCustomer(BaseModel):
-    """One row of tonight's list."""
-
-    customer_id: str = Field(examples=["100042"])
-    churn_probability: float = Field(examples=[0.83])
-    churn_prediction: Literal[0, 1] = Field(examples=[1])
-
-
-class TopCustomers(BaseModel):
-    """The riskiest customers of the newest publication; without one, nulls and an empty list."""
-
-    as_of: date | None = Field(description="cut-off of the scores", examples=["2018-11-19"])
-    published_at: datetime | None
-    model_version: str | None = Field(examples=["3"])
-    threshold: float | None = Field(examples=[0.5])
-    customers_scored: int = Field(examples=[17772])
-    predicted_to_churn: int = Field(examples=[412])
-    age_days: int | None = Field(examples=[0])
-    stale: bool = Field(description="older than a day: a night is missing")
-    customers: list[TopCustomer]
-
-
 class ProblemInfo(BaseModel):
     """One thing that is wrong with the request."""
 
     field: str = Field(examples=["total_sessions"])
     found: str = Field(examples=["-3"])
     expected: str = Field(examples=["a whole number from 0 to 1,000,000,000"])
-    index: int | None = Field(None, description="which customer of a batch")
+    index: int | None = Field(None, description="which customer of a batch, or which event")
     loc: list[str | int] = Field(examples=[["body", "total_sessions"]])
     msg: str
 
@@ -212,5 +200,18 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
     422: {"model": Refusal, "description": "Names each field, what came and what was expected"},
 }
 AWAY: dict[int | str, dict[str, Any]] = {
-    503: {"model": Failure, "description": "No model, or a store is away; Retry-After says when to ask again"}
+    503: {
+        "model": Failure,
+        "description": "No model, a store is away, or too much at work; Retry-After says when to ask again",
+    }
+}
+GUARDED: dict[int | str, dict[str, Any]] = {
+    401: {"model": Refusal, "description": "No API key, or not a known one, where keys are asked for"},
+    403: {"model": Refusal, "description": "Asked from another machine while no keys are set"},
+    408: {"model": Refusal, "description": "The body did not come in time"},
+    **AWAY,
+}
+"""What any answer under ``/api`` may be instead."""
+BUSY: dict[int | str, dict[str, Any]] = {
+    429: {"model": Failure, "description": "Too many batches wait already; Retry-After says when to ask again"}
 }

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from churn.io.scorebook import Publication, ScoreBook
+from serving.profit import Curves
 
 STALE_DAYS = 1
 """Scores are made every night; older ones than this mean that a night is missing."""
@@ -23,6 +24,7 @@ class ScoreWatch:
     def __init__(self, book: ScoreBook) -> None:
         self._book = book
         self.latest = LatestScores()
+        self.curves = Curves(book)
 
     def look(self) -> None:
         """Ask the score book once. Keeps the last known publication where it does not answer."""
@@ -36,3 +38,8 @@ class ScoreWatch:
 def age_days(publication: Publication) -> int:
     """Whole UTC days from the scores' cut-off to today."""
     return (datetime.now(UTC).date() - publication.as_of).days
+
+
+def is_stale(publication: Publication) -> bool:
+    """A night is missing since."""
+    return age_days(publication) > STALE_DAYS

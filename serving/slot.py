@@ -7,6 +7,9 @@ from time import monotonic
 
 from churn.errors import NotReady, Unavailable
 from churn.io.registry import ModelVersion, Registry
+from churn.settings import Settings
+from serving.local_copy import LocalCopies
+from serving.rollout import Serving, Terms, Trial, terms_of
 from serving.served import Served, checked
 
 _LOG = logging.getLogger(__name__)
@@ -25,62 +28,144 @@ class Watch:
     """The version at stage Production, served or not."""
     error: str | None = None
     """Why the served model is not the one in production."""
+    challenger: str | None = None
+    """Why the version at Staging takes no part although it should."""
 
 
 class ModelSlot:
-    """``served`` and ``watch`` are each swapped in one assignment: a reader sees the old one or the new one, whole."""
+    """``serving`` and ``watch`` are each swapped in one assignment: a reader sees the old one or the new one, whole."""
 
-    def __init__(self, registry: Registry) -> None:
-        self._registry = registry
-        self._refused: tuple[str, float] = ("", 0.0)
-        """The version that was not fit to serve, and when to try it again."""
-        self.served: Served | None = None
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._registry = Registry(settings)
+        self._copies = LocalCopies(settings.data_home / "serving" / settings.registered_model)
+        self._refused: dict[str, float] = {}
+        """Versions that were not fit to serve, and when to try them again."""
+        self.serving: Serving | None = None
         self.watch = Watch()
+        self.failures = 0
+        """Versions that could not be taken, and looks at a registry that did not answer."""
+        self.from_copy = False
+        """The served version was taken from this machine's disk because the registry was away."""
 
-    def get(self) -> Served:
-        """The model to answer with. Raises NotReady."""
-        if (served := self.served) is None:
+    @property
+    def served(self) -> Served | None:
+        return self.serving.champion if self.serving else None
+
+    def version_header(self) -> bytes | None:
+        """The champion's version as a header has it."""
+        return self.serving.champion.version.version.encode() if self.serving else None
+
+    def get(self) -> Serving:
+        """The versions to answer with. Raises NotReady."""
+        if (serving := self.serving) is None:
             raise NotReady("no model is loaded yet; it is there as soon as a version is promoted to Production")
-        return served
+        return serving
+
+    def shadow(self) -> Served | None:
+        """The version that scores beside the champion, for the log."""
+        return self.serving.shadow if self.serving else None
+
+    def shadow_failed(self, error: Exception) -> None:
+        """Count a failure of the shadow against its trial."""
+        if self.serving is not None and self.serving.trial is not None:
+            self.serving.trial.failed(error)
 
     def look(self) -> None:
-        """Ask the registry once and take a new Production version. Keeps the last good model whatever happens."""
+        """Ask the registry once and take what is new. Keeps the last good model whatever happens."""
         try:
-            production = self._registry.production()
+            current = self._registry.current()
         except Exception as e:  # whatever a registry does, callers go on being answered
-            self._note(replace(self.watch, reachable=False, looked_at=datetime.now(UTC), error=_reason(e)))
+            self._away(_reason(e))
             return
+        production = current.production
         watch = Watch(True, datetime.now(UTC), production.version if production else None, self.watch.error)
         serving = self.served.version.version if self.served else None
         if production is None:
             gone = f"no version is at stage Production; still serving version {serving}" if serving else None
-            self._note(replace(watch, error=gone))
+            watch = replace(watch, error=gone)
         elif production.version == serving:
-            self._note(replace(watch, error=None))
+            self.from_copy = False
+            watch = replace(watch, error=None)
         elif not self._refused_lately(production.version):
-            self._note(replace(watch, error=self._take(production)))
-        else:
-            self._note(watch)
+            watch = replace(watch, error=self._take(production))
+            if self.serving is None:
+                self._take_copy()
+        self._note(replace(watch, challenger=self._try_out(current.staging)))
 
     def _take(self, version: ModelVersion) -> str | None:
         """Load, check and swap in a version; the reason if it could not be."""
         try:
-            served = checked(self._registry.load(version), version, self._registry.metrics(version))
+            served = checked(self._copies.fetch(self._registry, version))
         except Exception as e:  # a bad file fails in as many ways as there are files
-            if not isinstance(e, Unavailable):
-                self._refused = (version.version, monotonic() + _SECONDS_BEFORE_ANOTHER_TRY)
-            return f"version {version.version} was not taken: {_reason(e)}"
-        before = self.served.version.version if self.served else None
-        self.served = served
-        _LOG.info("serving a new model", extra={"model_version": version.version, "before": before})
-        if served.note:
-            why = {"model_version": version.version, "why": served.note}
-            _LOG.warning("the core model answers every request", extra=why)
+            return f"version {version.version} was not taken: {self._refuse(version, e)}"
+        self._swap(served)
+        try:
+            self._copies.remember(version)
+        except OSError as e:  # it is served all the same; the next start may have to wait for the registry
+            _LOG.warning("the last good version could not be remembered", extra={"error": _reason(e)})
         return None
 
+    def _swap(self, served: Served) -> None:
+        before = self.served.version.version if self.served else None
+        trial = self.serving.trial if self.serving else None
+        if trial is not None and trial.version == served.version.version:
+            trial = None
+        self.serving, self.from_copy = Serving(served, trial), False
+        _LOG.info("serving a new model", extra={"model_version": served.version.version, "before": before})
+        if served.note:
+            why = {"model_version": served.version.version, "why": served.note}
+            _LOG.warning("the core model answers every request", extra=why)
+
+    def _try_out(self, staging: ModelVersion | None) -> str | None:
+        """Let the version at Staging take part as its terms say; why it does not although it should."""
+        if self.serving is None:
+            return None
+        champion, trial = self.serving.champion, self.serving.trial
+        try:
+            terms = terms_of(staging, self._settings) if staging else Terms()
+            if staging is None or not terms:
+                self.serving = Serving(champion)
+            elif trial is None or trial.version != staging.version:
+                if self._refused_lately(staging.version):
+                    return self.watch.challenger
+                served = checked(self._copies.fetch(self._registry, staging))
+                self.serving = Serving(champion, Trial(served, terms))
+                extra = {"model_version": staging.version, "share": terms.share, "shadow": terms.shadow}
+                _LOG.info("a challenger takes part", extra=extra)
+            elif trial.terms != terms:
+                self.serving = Serving(champion, Trial(trial.served, terms, trial.failures, trial.withdrawn))
+        except Exception as e:  # whatever is wrong with a challenger, the champion goes on
+            self.serving = Serving(champion)
+            return f"version {staging.version if staging else '?'} takes no part: {self._refuse(staging, e)}"
+        trial = self.serving.trial
+        return f"version {trial.version} was {trial.withdrawn}" if trial and trial.withdrawn else None
+
+    def _refuse(self, version: ModelVersion | None, error: Exception) -> str:
+        """Note that a version was not fit, and why. What a registry did not answer is asked for at the next look."""
+        self.failures += 1
+        if version is not None and not isinstance(error, Unavailable):
+            self._refused[version.version] = monotonic() + _SECONDS_BEFORE_ANOTHER_TRY
+        return _reason(error)
+
     def _refused_lately(self, version: str) -> bool:
-        refused, again_at = self._refused
-        return version == refused and monotonic() < again_at
+        return monotonic() < self._refused.get(version, 0.0)
+
+    def _away(self, error: str) -> None:
+        self.failures += 1
+        if self.serving is None:
+            self._take_copy()
+        self._note(replace(self.watch, reachable=False, looked_at=datetime.now(UTC), error=error))
+
+    def _take_copy(self) -> None:
+        """Serve the last good version of this machine's disk, where there is one that passes every check."""
+        try:
+            package = self._copies.last_good()
+            if package is not None:
+                self._swap(checked(package))
+                self.from_copy = True
+        except Exception as e:  # a copy that is not whole is no reason to end: the registry will come back
+            _LOG.warning("the local copy was not taken", extra={"error": _reason(e)})
 
     def _note(self, watch: Watch) -> None:
         """Remember what was found; said in the log when it differs from before, not at every poll."""

@@ -80,6 +80,19 @@ class ChurnModel:
     def threshold(self) -> float:
         return self.card.threshold
 
+    @property
+    def calibration(self) -> Calibration:
+        """Its weights are in the order curves, trees, of those that there are."""
+        return self._calibration
+
+    @property
+    def curves(self) -> Curves | None:
+        return self._curves
+
+    @property
+    def trees(self) -> xgb.Booster | None:
+        return self._trees
+
     def predict_proba(self, features: "pd.DataFrame | NDArray[Any]") -> Floats:
         """Probability of churn (n,) in [0, 1].
 
@@ -101,12 +114,19 @@ class ChurnModel:
         """
         x = self._matrix(features)
         added = np.zeros((len(x), x.shape[1] + 1))
-        curves, trees = self._weights
-        if self._curves is not None and len(x):
-            added[:, :-1] += curves * self._curves.contributions(x)
-        if self._trees is not None and len(x):
-            added[:, :-1] += trees * self._trees.predict(xgb.DMatrix(x), pred_contribs=True)[:, :-1]
-        added[:, -1] = self._log_odds(x) - added[:, :-1].sum(axis=1)
+        if len(x) == 0:
+            return added
+        weights, members = self._weights, []
+        if self._curves is not None:
+            by_curves = self._curves.contributions(x)
+            added[:, :-1] += weights[0] * by_curves
+            members.append(by_curves.sum(axis=1) + self._curves.intercept)
+        if self._trees is not None:
+            # One thread, as in the booster: for a few rows, waking up the others takes longer than the work.
+            by_trees = self._trees.predict(xgb.DMatrix(x, nthread=1), pred_contribs=True)
+            added[:, :-1] += weights[1] * by_trees[:, :-1]
+            members.append(self._margin(x))
+        added[:, -1] = self._calibration.log_odds(members) - added[:, :-1].sum(axis=1)
         return added
 
     def reasons(self, features: "pd.DataFrame | NDArray[Any]", k: int = 3) -> list[tuple[Reason, ...]]:
@@ -129,9 +149,14 @@ class ChurnModel:
         if self._curves is not None:
             members.append(self._curves.log_odds(x))
         if self._trees is not None:
-            margin = self._trees.inplace_predict(x, validate_features=False, predict_type="margin")
-            members.append(np.asarray(margin, dtype=np.float64))
+            members.append(self._margin(x))
         return self._calibration.log_odds(members)
+
+    def _margin(self, x: Floats) -> Floats:
+        """Log-odds (n,) by the trees, which there must be."""
+        assert self._trees is not None
+        margin = self._trees.inplace_predict(x, validate_features=False, predict_type="margin")
+        return np.asarray(margin, dtype=np.float64)
 
     def _matrix(self, features: "pd.DataFrame | NDArray[Any]") -> Floats:
         """The features in order (n, k), infinities as missing."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -54,5 +55,11 @@ def in_words(name: str, value: float | None, usual: float) -> str:
         return f"{plain} is {'missing' if value is None else f'{value:,.4g}'}, usually {usual:,.4g}"
     if value is None:
         return f"{feature.meaning}: not known, usually {feature.number(usual)}"
-    said, ordinary = feature.said(value), feature.number(usual)
+    said, ordinary = feature.said(value), _ordinary(name, usual)
     return f"{said}, {'as usual' if ordinary == feature.number(value) else f'usually {ordinary}'}"
+
+
+@lru_cache(maxsize=4096)
+def _ordinary(name: str, usual: float) -> str:
+    """The same for every customer of a model."""
+    return _KNOWN[name].number(usual)

@@ -71,10 +71,11 @@ class Database:
         if self.url.drivername.startswith("sqlite"):
             Path(self.url.database or ".").parent.mkdir(parents=True, exist_ok=True)
             # 30 s: a night's publication may hold the write lock while another one waits.
-            engine = sa.create_engine(self.url, connect_args={"timeout": 30})
+            # Parameters are hidden from what errors say: customers are among them.
+            engine = sa.create_engine(self.url, connect_args={"timeout": 30}, hide_parameters=True)
             sa.event.listen(engine, "connect", _write_ahead)
         else:
-            engine = sa.create_engine(self.url, pool_pre_ping=True)
+            engine = sa.create_engine(self.url, pool_pre_ping=True, hide_parameters=True)
         for attempt in range(3):
             try:
                 with engine.begin() as db:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from churn.core.categories import CategoryDrift
 from churn.core.drift import DriftPolicy, DriftReference, DriftReport, FeatureDrift, comparable
 from churn.core.drift_reference import Categories, Numbers, read_categories
+from churn.core.live_requests import LiveRequests
 from churn.io.page import figure, render
 
 _ALSO_DRAWN = 12
@@ -47,11 +48,12 @@ def drift_page(
     policy: DriftPolicy,
     elapsed_days: float,
     enough: int,
+    requests: LiveRequests | None = None,
 ) -> str:
     """The page; equal input gives equal text.
 
     ``facts``: as_of, model_version, reference (its date), history_days, alarm, nights. ``enough``: nights of alarm in a
-    row after which a retraining is asked for.
+    row after which a retraining is asked for. ``requests``: what the API was asked, where it was.
     """
     moved = found.drifted_features
     others = sorted((f for f in found.features if not f.drifted), key=lambda f: (-(f.ks or f.js or 0.0), f.name))
@@ -72,6 +74,7 @@ def drift_page(
         elapsed_days=round(elapsed_days),
         ages=[name for name in policy.ages if name in reference.columns],
         enough=enough,
+        requests=requests,
         width=_WIDTH,
         height=_HEIGHT,
     )

@@ -2,7 +2,6 @@
 
 import gzip
 import json
-import tomllib
 import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,12 +10,10 @@ from pathlib import Path
 from typing import Literal
 
 from churn.core.events import SourceContract
+from churn.core.json_lines import json_lines_sql
 from churn.errors import BadInput, ContractViolation
 from churn.io.engines.duckdb import DuckDBEngine
 from churn.io.lake import fingerprint
-from churn.settings import Settings
-
-_CONTRACTS = Path(__file__).resolve().parent.parent / "contracts"
 
 _SUFFIXES: dict[str, Literal["json", "csv", "parquet"]] = {
     ".json": "json", ".jsonl": "json", ".json.gz": "json", ".jsonl.gz": "json",
@@ -28,25 +25,6 @@ TRUTH = "truth.parquet"
 
 # The longest line that is read. A log event has some hundred bytes.
 _LONGEST_LINE = 16_000_000
-
-
-def contract_of(settings: Settings) -> SourceContract:
-    """The contract of the settings, with their horizon where they set one. Raises BadInput."""
-    contract = load_contract(settings.contract)
-    days = settings.horizon_days
-    return contract if days is None else contract.model_copy(update={"horizon_days": days})
-
-
-def load_contract(name: str) -> SourceContract:
-    """A shipped contract by name, or any TOML file by path. Raises BadInput."""
-    path = Path(name) if name.endswith(".toml") else _CONTRACTS / f"{name}.toml"
-    if not path.is_file():
-        shipped = sorted(p.stem for p in _CONTRACTS.glob("*.toml"))
-        raise BadInput(f"there is no source contract {name!r}: give one of {shipped} or the path of a .toml file")
-    try:
-        return SourceContract.parse(tomllib.loads(path.read_text(encoding="utf-8")), str(path))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
-        raise BadInput(f"{path} is not valid TOML: {e}") from e
 
 
 @dataclass(frozen=True)
@@ -109,14 +87,8 @@ def _json_sql(engine: DuckDBEngine, file: RawFile, contract: SourceContract, fil
         f"delim = '\x01', quote = '', escape = '', max_line_size = {_LONGEST_LINE})"
     )
     _check_json_columns(engine, file, contract, lines)
-    paths = ", ".join("'$.\"" + source.replace("'", "''") + "\"'" for source in contract.sources)
-    columns = ", ".join(f'v[{i + 1}] as "{source}"' for i, source in enumerate(contract.sources))
-    # `try`: a line that is no JSON gives null instead of ending the query; one parse for all columns.
-    return f"""
-select {file_no} as file_no, line_no, v is null as malformed, {columns}
-from (select line_no, case when starts_with(ltrim(line), '{{') then try(json_extract_string(line, [{paths}])) end as v
-  from (select line, row_number() over () as line_no from {lines}) as numbered
-  where line is not null) as read"""
+    numbered = f"(select line, row_number() over () as line_no from {lines})"
+    return f"select {file_no} as file_no, * from ({json_lines_sql(contract, numbered)}) as read"
 
 
 def _check_json_columns(engine: DuckDBEngine, file: RawFile, contract: SourceContract, lines: str) -> None:

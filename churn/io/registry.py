@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from churn.errors import BadInput
 from churn.io.mlflow_logging import log_models, model_folders
@@ -20,12 +20,20 @@ from churn.settings import Settings
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-__all__ = ["Candidate", "ModelVersion", "Models", "Registry", "make_store"]
+__all__ = ["Candidate", "Current", "ModelVersion", "Models", "Registry", "make_store"]
 
 _IDENTITY = "churn.identity"
 """Tag of a version: what it was trained from. The same again is the same version."""
 _NOTE = "churn.production.note"
 """Tag of a version: what was to be written down of its last move to Production."""
+
+
+class Current(NamedTuple):
+    """Who is in production and who waits, seen in one look."""
+
+    production: ModelVersion | None
+    staging: ModelVersion | None
+    """The newest one that waits."""
 
 
 class Registry:
@@ -38,11 +46,18 @@ class Registry:
 
     def production(self) -> ModelVersion | None:
         """The version at stage Production, or None. Raises Unavailable."""
-        return self._at_stage("Production")
+        return self.current().production
 
     def staging(self) -> ModelVersion | None:
         """The newest version that waits at stage Staging, or None."""
-        return self._at_stage("Staging")
+        return self.current().staging
+
+    def current(self) -> Current:
+        """The versions at stage Production and at stage Staging. Raises Unavailable."""
+        newest: dict[str, ModelVersion] = {}
+        for version in self.versions():
+            newest.setdefault(version.stage, version)
+        return Current(newest.get("Production"), newest.get("Staging"))
 
     def version(self, version: str) -> ModelVersion:
         """One version by number. Raises BadInput naming those that exist."""
@@ -188,10 +203,6 @@ class Registry:
             return Models.load(self.download(version, aside))
         finally:
             shutil.rmtree(aside)
-
-    def _at_stage(self, stage: str) -> ModelVersion | None:
-        at_stage = [v for v in self.versions() if v.stage == stage]
-        return at_stage[0] if at_stage else None
 
     def _move(self, version: ModelVersion, stage: str, alias: str, tags: Mapping[str, str]) -> None:
         with self._calls() as client:

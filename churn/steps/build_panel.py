@@ -6,9 +6,9 @@ from datetime import date
 import pyarrow.compute as pc
 
 from churn.core.labels import PanelPlan, plan_panel
+from churn.io.contracts import contract_of
 from churn.io.lake import Lake, write_parquet
 from churn.io.point_in_time import panel_at
-from churn.io.raw import contract_of
 from churn.settings import Settings
 
 

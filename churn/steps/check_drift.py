@@ -12,16 +12,18 @@ from typing import Any
 from churn.core.categories import CategoryDrift, compare_categories
 from churn.core.drift import DriftPolicy, DriftReport, compare
 from churn.core.drift_words import summary_of
+from churn.core.live_requests import LiveRequests
 from churn.errors import BadInput, NotReady
 from churn.io.checks import Checks
+from churn.io.contracts import contract_of
 from churn.io.drift_report import drift_page
 from churn.io.drift_store import FOLDER, StoredReference, load_reference
 from churn.io.event_kinds import events_by_kind
 from churn.io.lake import Lake, write_json, write_text
-from churn.io.raw import contract_of
 from churn.io.registry import ModelVersion, Registry
 from churn.settings import Settings
 from churn.steps.drift_tables import drift_table
+from churn.steps.live_requests import live_requests
 
 _POLICY = DriftPolicy()
 
@@ -55,9 +57,10 @@ def check_drift(settings: Settings, as_of: date, *, progress: Callable[[str], No
     if production is None:
         raise NotReady("no model is in production: run `churn train` (or the DAG retrain_model) first")
     stored = _reference(registry, production)
+    requests = live_requests(lake.home, as_of, production.version)
     if stored is None:
         said = f"version {production.version} has no drift reference: nothing is compared until the next training"
-        return _record(settings, as_of, production, said)
+        return _record(settings, as_of, production, said, requests)
     elapsed = (as_of - stored.as_of).days
     if elapsed < 0:
         raise BadInput(
@@ -68,7 +71,7 @@ def check_drift(settings: Settings, as_of: date, *, progress: Callable[[str], No
     table = drift_table(lake, as_of, stored.history_days, registry.load(production).full)
     if missing := [name for name in stored.reference.columns if name not in table]:
         said = f"version {production.version} knows features that this code does not compute ({missing}): train again"
-        return _record(settings, as_of, production, said)
+        return _record(settings, as_of, production, said, requests)
     if table.empty:
         raise NotReady(f"no customer is at risk as of {as_of}: there is nothing to compare")
     progress(f"comparing {len(table):,} customers with {stored.reference.rows:,} of {stored.as_of}")
@@ -84,20 +87,28 @@ def check_drift(settings: Settings, as_of: date, *, progress: Callable[[str], No
     }  # fmt: skip
     page = drift_page(
         facts, found, kinds, stored.reference, table,
-        policy=_POLICY, elapsed_days=elapsed, enough=settings.drift_nights,
+        policy=_POLICY, elapsed_days=elapsed, enough=settings.drift_nights, requests=requests,
     )  # fmt: skip
     return _record(
-        settings, as_of, production, summary, alarm=alarm, nights=nights, detail=_detail(found, kinds, stored),
-        drifted=_names(found, kinds), report=_write(lake, as_of, page, facts, found, kinds),
+        settings, as_of, production, summary, requests, alarm=alarm, nights=nights,
+        detail=_detail(found, kinds, stored), drifted=_names(found, kinds),
+        report=_write(lake, as_of, page, facts, found, kinds, requests),
     )  # fmt: skip
 
 
 def _write(
-    lake: Lake, as_of: date, page: str, facts: dict[str, Any], found: DriftReport, kinds: CategoryDrift | None
+    lake: Lake,
+    as_of: date,
+    page: str,
+    facts: dict[str, Any],
+    found: DriftReport,
+    kinds: CategoryDrift | None,
+    requests: LiveRequests | None,
 ) -> str:
     """The page, and beside it everything in it as numbers; the page's path."""
     folder = lake.reports / "drift" / f"as_of={as_of}"
-    write_json(folder / "drift.json", {**facts, "table": asdict(found), "kinds": asdict(kinds) if kinds else None})
+    beside = {"kinds": asdict(kinds) if kinds else None, "requests": asdict(requests) if requests else None}
+    write_json(folder / "drift.json", {**facts, "table": asdict(found), **beside})
     write_text(folder / "drift.html", page)
     return str(folder / "drift.html")
 
@@ -116,6 +127,7 @@ def _record(
     as_of: date,
     production: ModelVersion,
     summary: str,
+    requests: LiveRequests | None,
     *,
     alarm: bool = False,
     nights: int = 0,
@@ -123,10 +135,13 @@ def _record(
     detail: dict[str, Any] | None = None,
     report: str = "",
 ) -> DriftCheck:
+    # What the API was asked is said, and decides nothing: see churn.core.live_requests.
+    summary = "; ".join(filter(None, (summary, requests.summary if requests else "")))
+    asked = {"requests": requests.detail} if requests else {}
     with closing(Checks(settings.score_database)) as checks:
         checks.record(
             as_of, "drift", production.version, alarm=alarm, summary=summary,
-            detail={"drifted": list(drifted), "nights": nights, **(detail or {"compared": False})},
+            detail={"drifted": list(drifted), "nights": nights, **(detail or {"compared": False}), **asked},
         )  # fmt: skip
     persists = nights >= settings.drift_nights
     return DriftCheck(str(as_of), production.version, alarm, drifted, summary, nights, persists, report)

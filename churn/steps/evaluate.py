@@ -19,9 +19,9 @@ from churn.core.protocol_text import report_text
 from churn.core.protocol_words import explain_difference, explain_honest, explain_oracle, explain_reference
 from churn.core.reference_protocol import ReferenceResult, reference_protocol
 from churn.errors import BadInput
+from churn.io.contracts import contract_of
 from churn.io.lake import Lake, write_json, write_text
 from churn.io.point_in_time import everyone_at, panel_at
-from churn.io.raw import contract_of
 from churn.io.truth import true_hazards
 from churn.settings import Settings
 from churn.steps.build_panel import planned

@@ -17,7 +17,7 @@ from churn.core.features import CORE_FEATURES, FEATURE_NAMES
 from churn.core.model import CORE, FULL, ChurnModel
 from churn.core.training import train
 from churn.errors import ContractViolation
-from churn.io.raw import contract_of
+from churn.io.contracts import contract_of
 from churn.settings import Settings
 
 SEED = 42

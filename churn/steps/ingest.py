@@ -10,10 +10,11 @@ from pathlib import Path
 from churn.core.canonical import rules
 from churn.core.events import SourceContract
 from churn.errors import ContractViolation, NotReady
+from churn.io.contracts import contract_of
 from churn.io.engines.duckdb import open_engine
 from churn.io.intake import FileReport, Intake
 from churn.io.lake import Lake, write_json
-from churn.io.raw import RawFile, contract_of, find_raw_files
+from churn.io.raw import RawFile, find_raw_files
 from churn.io.validation import Validation, validate_events
 from churn.settings import Settings
 from churn.steps.land_demo import refuse_mixture

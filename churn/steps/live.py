@@ -7,9 +7,9 @@ from datetime import date, timedelta
 import pandas as pd
 
 from churn.core.promotion import Decision, PromotionPolicy, guard
+from churn.io.contracts import contract_of
 from churn.io.lake import Lake
 from churn.io.outcomes import outcomes
-from churn.io.raw import contract_of
 from churn.io.scorebook import Publication, ScoreBook
 from churn.settings import Settings
 

@@ -15,9 +15,9 @@ from churn.core.monitoring_words import waiting_words, warning_words, watching_w
 from churn.core.realised_performance import POOLED_NIGHTS
 from churn.errors import NotReady
 from churn.io.checks import Checks
+from churn.io.contracts import contract_of
 from churn.io.lake import Lake, write_json, write_text
 from churn.io.monitor_report import monitor_page
-from churn.io.raw import contract_of
 from churn.io.registry import ModelVersion, Registry
 from churn.settings import Settings
 from churn.steps.fit import economics

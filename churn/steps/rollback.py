@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from churn.errors import BadInput, ContractViolation, NotReady
+from churn.io.contracts import contract_of
 from churn.io.ledger import MOVES, Entry, Ledger, succession
-from churn.io.raw import contract_of
 from churn.io.registry import ModelVersion, Registry
 from churn.settings import Settings
 from churn.steps.reconcile import agreed, move

@@ -1,4 +1,4 @@
-"""Score: the Production model's probability for every customer at risk, published in one transaction.
+"""Score: the Production model's probability for every customer at risk, and why, published in one transaction.
 
 The challenger's, where one waits, is stored beside it: evidence for the next comparison that costs a second.
 """
@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from churn.errors import BadInput, ChurnError, NotReady
 from churn.io.lake import Lake
 from churn.io.registry import ModelVersion, Registry
-from churn.io.scorebook import Publication, ScoreBook
+from churn.io.scorebook import KEPT_REASONS, Publication, ScoreBook
 from churn.settings import Settings
 from churn.steps.build_features import build_features
 from churn.steps.reconcile import reconcile
@@ -112,6 +112,8 @@ def _publish(
         probability,
         model.decide(probability),
         threshold=model.threshold,
+        # Nobody reads why a challenger would have said what it says, and they take most of the time.
+        reasons=None if shadow else model.reasons(features, KEPT_REASONS),
         shadow=shadow,
     )
 

@@ -13,9 +13,9 @@ import pyarrow.parquet as pq
 
 from churn.core.model import CORE, FULL
 from churn.errors import NotReady
+from churn.io.contracts import contract_of
 from churn.io.lake import Lake, fingerprint
 from churn.io.provenance import code_version, training_code_fingerprint
-from churn.io.raw import contract_of
 from churn.io.registry import ModelVersion, Registry
 from churn.settings import Settings
 from churn.steps.build_panel import build_panel

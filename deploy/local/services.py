@@ -6,6 +6,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 from typing import Protocol
 
@@ -14,6 +15,7 @@ import httpx
 from churn.settings import REPOSITORY, Settings
 from deploy.local import airflow_home
 from deploy.local.preflight import HOST
+from serving.keys import NewKey, new_key
 
 API_APP = "serving.app:create_app"
 PYTHON = sys.executable
@@ -35,10 +37,16 @@ class Health:
 
     url: str
     component: str | None = None
+    key: str | None = field(default=None, repr=False)
+    """Sent along, to an API that asks for one."""
+
+    def _get(self) -> httpx.Response:
+        headers = {"X-API-Key": self.key} if self.key else {}
+        return httpx.get(self.url, headers=headers, timeout=5.0, trust_env=False)
 
     def ok(self, since: datetime) -> bool:
         try:
-            answer = httpx.get(self.url, timeout=5.0, trust_env=False)
+            answer = self._get()
             if self.component is None or answer.status_code != httpx.codes.OK:
                 return answer.status_code == httpx.codes.OK
             part = answer.json()[self.component]
@@ -50,7 +58,7 @@ class Health:
     def says(self, name: str) -> bool:
         """Whether that field of the answer is true."""
         try:
-            return bool(httpx.get(self.url, timeout=5.0, trust_env=False).json()[name])
+            return bool(self._get().json()[name])
         except (httpx.HTTPError, ValueError, KeyError, TypeError):
             return False
 
@@ -124,19 +132,23 @@ def mlflow_store(settings: Settings) -> Service:
 
 
 def api(settings: Settings, app: str = API_APP) -> Service:
-    """The REST API and its page."""
-    command = ("-m", "uvicorn", "--factory", app, "--host", HOST, "--port", str(settings.api_port), "--no-access-log")
-    return Service(
-        name="api",
-        title="API",
-        argv=(PYTHON, *command),
-        env=base_environment(settings) | {"OMP_NUM_THREADS": "1"},  # one request needs no second thread
-        health=api_health(settings),
-    )
+    """The REST API and its page, on this machine only."""
+    command = ("-m", "serving", "--app", app, "--host", HOST, "--port", str(settings.api_port))
+    env = base_environment(settings) | {"OMP_NUM_THREADS": "1"}  # one request needs no second thread
+    if settings.api_keys:
+        env["CHURN_API_KEYS"] = ",".join([*settings.api_keys, _own_key().digest])
+    return Service(name="api", title="API", argv=(PYTHON, *command), env=env, health=api_health(settings))
 
 
 def api_health(settings: Settings) -> Health:
-    return Health(f"http://{HOST}:{settings.api_port}/api/churn/health")
+    key = _own_key().key if settings.api_keys else None
+    return Health(f"http://{HOST}:{settings.api_port}/api/churn/health", key=key)
+
+
+@cache
+def _own_key() -> NewKey:
+    """This start's, for its look at the API's health where the API asks for keys: it ends with the start."""
+    return new_key()
 
 
 @dataclass(frozen=True)

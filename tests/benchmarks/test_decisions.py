@@ -14,10 +14,10 @@ from benchmarks.decision_tables import quiet_drift
 from benchmarks.world_truth import expected_log_loss, true_probability
 from benchmarks.worlds import START, Service, World, build, features, moment, panel, world_of
 from churn.core.simulated_change import Change
+from churn.io.contracts import load_contract
 from churn.io.event_kinds import events_by_kind
 from churn.io.lake import Lake
 from churn.io.point_in_time import features_at, panel_at
-from churn.io.raw import load_contract
 from churn.settings import Settings
 from churn.steps.ingest import ingest
 from churn.steps.simulate import simulate

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from churn.io.contracts import load_contract
 from churn.io.event_kinds import FEW, NAMED_FROM, events_by_kind, unknown_pages
 from churn.io.lake import Lake
-from churn.io.raw import load_contract
 from churn.settings import Settings
 from churn.steps.ingest import ingest
 from tests.raw_log import raw_row, raw_rows, write_json_lines

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -17,8 +17,9 @@ import numpy as np
 import pytest
 import sqlalchemy as sa
 
-from churn.errors import BadInput, Unavailable
-from churn.io.scorebook import SCORES, Publication, Score, ScoreBook
+from churn.core.reasons import Reason
+from churn.errors import BadInput, NotReady, Unavailable
+from churn.io.scorebook import KEPT_REASONS, REASONS, SCORES, Publication, Score, ScoreBook
 
 NIGHT = date(2026, 3, 1)
 NEXT_NIGHT = NIGHT + timedelta(days=1)
@@ -57,18 +58,36 @@ def published(
     night: date = NIGHT,
     version: str = "1",
     threshold: float = 0.5,
+    reasons: Sequence[tuple[Reason, ...]] | None = None,
     shadow: bool = False,
 ) -> Publication:
     probability = np.array(list(scores.values()), float)
     prediction = (probability >= threshold).astype(np.int64)
+    given: Any = {"threshold": threshold, "reasons": reasons, "shadow": shadow}
     with opened(url) as book:
-        return book.publish(night, version, list(scores), probability, prediction, threshold=threshold, shadow=shadow)
+        return book.publish(night, version, list(scores), probability, prediction, **given)
 
 
 def held(url: str) -> list[tuple[Any, ...]]:
     """Every row of the scores table, in order."""
     with connected(url) as db:
         return [tuple(row) for row in db.execute(sa.select(SCORES).order_by(*SCORES.primary_key.columns))]
+
+
+def because(**contributions: float) -> tuple[Reason, ...]:
+    """Reasons of some features, one of them missing, strongest first."""
+    values = (None, 1 / 3, 12.0, 0.0, 5e-324, 1e38, -7.25)
+    return tuple(
+        Reason(feature, value, 2 / 3, contribution, f"{feature} ist für “{value}” da")
+        for (feature, contribution), value in zip(contributions.items(), values, strict=False)
+    )
+
+
+def explained(url: str) -> dict[str, tuple[str | None, list[str]]]:
+    """Customer: the feature that raises the score, and those of the reasons that are kept."""
+    with connected(url) as db:
+        rows = db.execute(sa.select(REASONS)).all()
+    return {row.customer_id: (row.raised_by, [reason["feature"] for reason in row.reasons]) for row in rows}
 
 
 def numbered(count: int, probability: float) -> dict[str, float]:
@@ -257,6 +276,195 @@ def test_a_reader_sees_the_old_night_or_the_new_one_but_never_half(url: str) -> 
     whole = {(3000 - 500 * (number % 2), frozenset({number / 10})) for number in range(1, 7)}
     assert set(seen) <= whole | {(3000, frozenset({0.1}))}
     assert len(set(seen)) > 1  # the reader did read while it changed
+
+
+# --- Reasons ------------------------------------------------------------------------------------------------------
+
+ONE, OTHER = because(recency=1 / 7, plan=-0.1), because(plan=-0.25)
+
+
+def test_reasons_are_read_with_the_scores_exactly_as_they_were_published(url: str) -> None:
+    published(url, {"a": 0.1, "b": 0.9, "c": 0.5}, reasons=[ONE, OTHER, ()])
+    assert [(score.customer_id, score.reasons) for score in top_of(url)] == [("b", OTHER), ("c", ()), ("a", ONE)]
+
+
+def test_five_reasons_are_kept_and_the_one_that_raises_the_score_most_is_named(url: str) -> None:
+    many = because(a=-6.0, b=-5.0, c=-4.0, d=-3.0, e=-2.0, f=1.0, g=0.5)
+    published(url, {"x": 0.1, "y": 0.2, "z": 0.3}, reasons=[many, OTHER, ()])
+    assert explained(url) == {"x": ("f", ["a", "b", "c", "d", "e"]), "y": (None, ["plan"]), "z": (None, [])}
+    assert KEPT_REASONS == 5
+
+
+def test_the_same_scores_and_reasons_again_change_nothing(url: str) -> None:
+    first = published(url, {"a": 0.1, "b": 0.9}, reasons=[ONE, OTHER])
+    rows = top_of(url)
+    assert published(url, {"b": 0.9, "a": 0.1}, reasons=[OTHER, ONE]) == first
+    assert (latest_of(url), top_of(url)) == (first, rows)
+
+
+@pytest.mark.parametrize("before", [None, [ONE, ONE], [ONE, ()]], ids=["none", "others", "fewer"])
+def test_reasons_that_differ_are_brought_up_to_date_and_the_time_of_publication_stays(
+    url: str, before: list[tuple[Reason, ...]] | None
+) -> None:
+    first = published(url, {"a": 0.1, "b": 0.9}, reasons=before)
+    rows = held(url)
+    assert published(url, {"a": 0.1, "b": 0.9}, reasons=[ONE, OTHER]) == first
+    assert (latest_of(url), held(url)) == (first, rows)
+    assert [score.reasons for score in top_of(url)] == [OTHER, ONE]
+
+
+def test_the_same_scores_without_reasons_keep_those_that_are_there_and_other_scores_do_not(url: str) -> None:
+    published(url, {"a": 0.1}, reasons=[ONE])
+    published(url, {"a": 0.1})
+    assert top_of(url)[0].reasons == ONE
+    published(url, {"a": 0.2})
+    assert top_of(url)[0].reasons == ()
+    assert explained(url) == {}
+
+
+def test_reasons_of_other_nights_and_versions_are_left_alone(url: str) -> None:
+    for night, version in ((NIGHT, "1"), (NIGHT, "2"), (NEXT_NIGHT, "2")):
+        published(url, {"a": 0.1}, night=night, version=version, reasons=[ONE])
+    published(url, {"a": 0.1}, night=NIGHT, version="2", reasons=[OTHER])
+    published(url, {"a": 0.3}, night=NEXT_NIGHT, version="2")
+    with connected(url) as db:
+        found = db.execute(sa.select(REASONS.c.as_of, REASONS.c.model_version, REASONS.c.raised_by)).all()
+    assert sorted(map(tuple, found)) == [(NIGHT, "1", "recency"), (NIGHT, "2", None)]
+
+
+def test_scores_and_their_reasons_are_published_together_or_not_at_all(url: str) -> None:
+    published(url, {"a": 0.1}, reasons=[ONE])
+    unheard_of = Reason("plan", 1.0, 1.0, 1.0, object())  # type: ignore[arg-type]
+    with pytest.raises((sa.exc.StatementError, TypeError), match="not JSON serializable"):
+        published(url, {"a": 0.9}, reasons=[(unheard_of,)])
+    assert [(score.churn_probability, score.reasons) for score in top_of(url)] == [(0.1, ONE)]
+
+
+def test_a_shadow_with_reasons_and_reasons_of_another_number_of_customers_are_refused(url: str) -> None:
+    with pytest.raises(BadInput, match="carry no reasons"):
+        published(url, {"a": 0.1}, reasons=[ONE], shadow=True)
+    with pytest.raises(ValueError, match="shorter"):
+        published(url, {"a": 0.1, "b": 0.2}, reasons=[ONE])
+    assert (latest_of(url), explained(url)) == (None, {})
+
+
+def test_a_database_of_before_gets_the_table_of_reasons_and_the_index_by_customer(url: str) -> None:
+    first = published(url, {"a": 0.1})
+    with connected(url) as db:
+        db.execute(sa.text("drop table reasons"))
+        db.execute(sa.text("drop index scores_by_customer"))
+        db.commit()
+    assert (top_of(url)[0].reasons, latest_of(url)) == ((), first)
+    assert published(url, {"a": 0.1}, reasons=[ONE]) == first
+    assert top_of(url)[0].reasons == ONE
+    with connected(url) as db:
+        assert "scores_by_customer" in {index["name"] for index in sa.inspect(db).get_indexes("scores")}
+
+
+# --- What is asked ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("filters", "found"),
+    [
+        ({}, ["10%", "b_2", "B/3", "x"]),
+        ({"minimum": 0.5}, ["10%", "b_2"]),
+        ({"decision": 0}, ["B/3", "x"]),
+        ({"raised_by": "recency"}, ["10%", "x"]),
+        ({"raised_by": "plan"}, []),
+        ({"search": "b"}, ["b_2", "B/3"]),
+        ({"search": "%"}, ["10%"]),
+        ({"search": "_"}, ["b_2"]),
+        ({"search": "/"}, ["B/3"]),
+        ({"search": "'; drop table scores; --"}, []),
+        ({"search": "\0"}, []),
+        ({"search": None, "minimum": None, "raised_by": "recency", "decision": 1}, ["10%"]),
+    ],
+)
+def test_filters_say_who_is_wanted(url: str, filters: Any, found: list[str]) -> None:
+    scores = {"10%": 0.9, "b_2": 0.5, "B/3": 0.4, "x": 0.1}
+    published(url, scores, version="1", reasons=[OTHER] * 4)
+    latest = published(url, scores, version="2", reasons=[ONE, OTHER, (), ONE])
+    with opened(url) as book:
+        assert [score.customer_id for score in book.top(10, latest, **filters)] == found
+        assert [score.customer_id for page in book.pages(latest, **filters) for score in page] == found
+        assert [score.customer_id for score in book.top(1, latest, **filters)] == found[:1]
+        assert book.matching(latest, **filters) == len(found)
+
+
+@pytest.mark.parametrize("limit", [None, 0, 1, 1000, 1001, 2000, 5000])
+def test_pages_have_everybody_once_in_the_order_of_the_list(url: str, limit: int | None) -> None:
+    latest = published(url, {f"c{n:05}": (n % 3) / 10 for n in range(2000)})
+    with opened(url) as book:
+        pages = list(book.pages(latest, limit))
+        assert [score for page in pages for score in page] == book.top(10_000 if limit is None else limit, latest)
+        assert max(map(len, pages)) <= 1000
+
+
+def test_a_night_published_anew_between_two_pages_ends_the_reading(url: str) -> None:
+    latest = published(url, numbered(1500, 0.25))
+    with opened(url) as book:
+        pages = book.pages(latest)
+        assert len(next(pages)) == 1000
+        published(url, numbered(1500, 0.5))
+        with pytest.raises(NotReady, match="published anew"):
+            next(pages)
+
+
+def test_a_customer_has_the_score_of_the_newest_night_that_knows_it(url: str) -> None:
+    published(url, {"a": 0.1, "b": 0.2}, version="1", reasons=[ONE, ONE])
+    old = published(url, {"a": 0.3, "b": 0.4}, version="2", reasons=[OTHER, OTHER])
+    new = published(url, {"a": 0.5}, night=NEXT_NIGHT, version="1")
+    published(url, {"b": 0.9}, night=NEXT_NIGHT, version="3", shadow=True)
+    with opened(url) as book:
+        assert book.customer("a") == (new, Score(NEXT_NIGHT, "a", "1", 0.5, 1))
+        assert book.customer("b") == (old, Score(NIGHT, "b", "2", 0.4, 0, OTHER))
+        assert [book.customer(name) for name in ("c", "", "A", "%", "a\0")] == [None] * 5
+
+
+def test_the_profile_is_every_probability_of_a_publication(url: str) -> None:
+    first = published(url, {"a": 0.75, "b": 1 / 3, "c": 0.5})
+    published(url, {"a": 0.1}, version="2")
+    with opened(url) as book:
+        assert book.profile(first).tolist() == [1 / 3, 0.5, 0.75]
+        assert book.profile(published(url, {}, night=NEXT_NIGHT)).shape == (0,)
+
+
+def test_no_question_of_the_api_reads_more_than_a_night_however_many_there_are(tmp_path: Path) -> None:
+    """SQLite says how it would answer: each table by an index, none from end to end."""
+    url, asked = f"sqlite:///{tmp_path / 'scores.db'}", []
+    latest = published(url, {"a": 0.1}, reasons=[ONE])
+
+    def note(_: Any, __: Any, statement: str, parameters: Any, *___: Any) -> None:
+        if statement.startswith("SELECT"):
+            asked.append((statement, parameters))
+
+    sa.event.listen(sa.Engine, "before_cursor_execute", note)
+    try:
+        with opened(url) as book:
+            everything: Any = {"minimum": 0.05, "decision": 0, "raised_by": "recency", "search": "a"}
+            assert book.top(5, latest, **everything) == book.top(5)
+            assert [*book.pages(latest)] == [*book.pages(latest, **everything)]
+            assert (book.matching(latest), book.matching(latest, **everything)) == (1, 1)
+            assert book.customer("a") is not None and len(book.profile(latest)) == 1
+    finally:
+        sa.event.remove(sa.Engine, "before_cursor_execute", note)
+    with connected(url) as db:
+        plans = [str(row[3]) for ask in asked for row in db.exec_driver_sql(f"explain query plan {ask[0]}", ask[1])]
+    assert any(plan.startswith("SEARCH scores") for plan in plans)
+    scans = {plan for plan in plans if plan.startswith("SCAN")}
+    # The newest publication: the first one of an index that is read backwards.
+    assert scans == {"SCAN publications USING INDEX sqlite_autoindex_publications_1"}
+
+
+@pytest.mark.parametrize("url", ["postgres"], indirect=True)
+def test_postgres_has_figures_of_a_night_as_soon_as_it_is_published(url: str) -> None:
+    """Without them it joins the reasons to the list in seconds, not milliseconds, until its autovacuum comes round."""
+    published(url, numbered(300, 0.25))
+    published(url, numbered(300, 0.25), reasons=[ONE] * 300)
+    with connected(url) as db:
+        known = db.execute(sa.text("select relname, reltuples from pg_class where relname in ('scores', 'reasons')"))
+        assert {tuple(row) for row in known} == {("scores", 300), ("reasons", 300)}
 
 
 # --- Processes ----------------------------------------------------------------------------------------------------

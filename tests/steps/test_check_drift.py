@@ -18,16 +18,18 @@ from churn.core.model import CORE, FULL, ChurnModel
 from churn.core.training import train
 from churn.errors import BadInput, NotReady
 from churn.io.checks import Checks
+from churn.io.contracts import load_contract
 from churn.io.drift_store import FOLDER, load_reference, save_reference
 from churn.io.lake import Lake
 from churn.io.point_in_time import features_at
-from churn.io.raw import load_contract
+from churn.io.prediction_log import partition
 from churn.io.registry import Candidate, Registry
 from churn.settings import Settings
 from churn.steps.check_drift import check_drift
 from churn.steps.drift_tables import SCORE, drift_reference
 from churn.steps.ingest import ingest
 from churn.steps.simulate import day_file, simulate
+from tests.request_log import FIRST, asked
 
 START = date(2026, 1, 1)
 HELD_OUT = START + timedelta(days=63)
@@ -187,3 +189,49 @@ def test_the_stored_reference_is_the_one_that_was_attached(
     assert found.kinds == made.kinds
     for name, column in made.reference.columns.items():
         assert np.array_equal(column.values, found.reference.columns[name].values)  # type: ignore[union-attr]
+
+
+def test_other_requests_than_before_are_said_and_ring_nothing(watched: Settings) -> None:
+    home, day = watched.data_home, RENAMED - timedelta(days=1)
+    for n in range(2, 12):
+        asked(home, RENAMED - timedelta(days=n), 100)
+    asked(home, day, 600, shift=5.0)
+    asked(home, day, 499, model=CORE)
+    night = check_drift(watched, RENAMED)
+    assert (night.alarm, night.drifted, night.nights, night.persists) == (False, (), 0, False)
+    assert night.summary.startswith("no drift: none of")
+    assert f"; live requests of {day}, which ring no alarm: full model, 1 of " in night.summary
+    with closing(Checks(watched.score_database)) as checks:
+        (check,) = checks.all("drift")
+    assert (check.alarm, check.summary, check.detail["drifted"]) == (False, night.summary, [])
+    assert set(check.detail["requests"]["models"][FULL]["differ"]) == {FIRST}
+    page = Path(night.report).read_text()
+    assert "<h2>Live requests</h2>" in page
+    assert "it rings no alarm and asks for no retraining" in page
+    assert f"<li><code>{FIRST}</code>: KS " in page
+    assert f"too few requests to compare, 499 of {day} and 0 of the days before" in page
+    assert json.loads(Path(night.report).with_name("drift.json").read_text())["requests"]["compared"][FULL]["drifted"]
+    check_drift(watched, RENAMED)
+    assert Path(night.report).read_text() == page
+
+
+def test_a_log_of_requests_that_cannot_be_read_is_said_and_fails_nothing(watched: Settings) -> None:
+    before = check_drift(watched, RENAMED)
+    assert "Live requests" not in Path(before.report).read_text()
+    asked(watched.data_home, RENAMED - timedelta(days=1), 600)
+    next(partition(watched.data_home, RENAMED - timedelta(days=1)).iterdir()).write_bytes(b"not parquet")
+    night = check_drift(watched, RENAMED)
+    assert not night.alarm
+    assert night.summary.startswith(f"{before.summary}; live requests were not looked at: the log of predictions has")
+    assert "They were not looked at: the log of predictions has files" in Path(night.report).read_text()
+
+
+def test_requests_are_looked_at_though_the_version_has_no_reference(
+    ready: Settings, model: ChurnModel, tmp_path: Path
+) -> None:
+    promote(ready, model, tmp_path / "attached")
+    for n, shift in ((2, 0.0), (1, 5.0)):
+        asked(ready.data_home, RENAMED - timedelta(days=n), 600, shift=shift)
+    night = check_drift(ready, RENAMED)
+    assert (night.alarm, night.report) == (False, "")
+    assert re.search(r"until the next training; live requests of .* 1 of \d+ columns differ", night.summary)

@@ -16,10 +16,11 @@ import pytest
 from churn.core.canonical import rules
 from churn.core.features import FEATURE_NAMES
 from churn.errors import BadInput, ChurnError, ContractViolation, NotReady
+from churn.io.contracts import load_contract
 from churn.io.engines.duckdb import open_engine
 from churn.io.intake import Intake
 from churn.io.lake import Lake
-from churn.io.raw import find_raw_files, load_contract
+from churn.io.raw import find_raw_files
 from churn.io.validation import validate_events
 from churn.settings import REPOSITORY, Settings
 from churn.steps.build_features import build_features

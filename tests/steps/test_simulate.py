@@ -13,7 +13,8 @@ import pytest
 
 from churn.errors import BadInput
 from churn.io import raw_writer
-from churn.io.raw import find_raw_files, load_contract
+from churn.io.contracts import load_contract
+from churn.io.raw import find_raw_files
 from churn.steps.simulate import SimulationReport, simulate
 
 START = date(2026, 1, 1)

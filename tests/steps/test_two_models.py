@@ -1,7 +1,9 @@
 """Which of a version's two models scores the night and is compared, through the steps and a real registry."""
 
+import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import asdict, dataclass
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+from scipy.special import logit
 
 from churn.core.features import CORE_FEATURES, FEATURE_NAMES
 from churn.core.model import CORE, FULL, ChurnModel
@@ -88,6 +91,30 @@ def test_the_night_is_scored_by_the_full_model(trained: Trained) -> None:
     report = score(trained.settings, AS_OF)
     assert (report.model, report.threshold) == ("full", trained.models.full.threshold)
     assert trained.scores() == pytest.approx(trained.expected(trained.models.full), abs=1e-12)
+
+
+def test_a_scored_night_says_why_and_the_reasons_add_up_to_what_the_model_says(trained: Trained) -> None:
+    trained.registry.promote(trained.version, "the first")
+    report = score(trained.settings, AS_OF)
+    json.dumps(asdict(report), allow_nan=False)
+    model = trained.models.full
+    features = pq.ParquetFile(Lake(trained.settings.data_home).features(AS_OF)).read().to_pandas()
+    added = dict(zip(features["customer_id"], model.contributions(features), strict=True))
+    with closing(ScoreBook(trained.settings.score_database)) as book:
+        night = book.top(10_000)
+        strongest = night[0].reasons[0].feature
+        raised = {s.customer_id for s in book.top(10_000, book.latest(), raised_by=strongest)}
+    assert len(night) == len(features) > 100
+    for scored in night:
+        *parts, average = added[scored.customer_id]
+        told = {reason.feature: reason.contribution for reason in scored.reasons}
+        others = [part for name, part in zip(model.features, parts, strict=True) if name not in told]
+        assert average + sum(told.values()) + sum(others) == pytest.approx(logit(scored.churn_probability), abs=1e-9)
+        assert len(told) == 5
+        assert min(map(abs, told.values())) >= max(map(abs, others))
+        raising = max(scored.reasons, key=lambda reason: reason.contribution)
+        assert (scored.customer_id in raised) == (raising.feature == strongest and raising.contribution > 0)
+    assert raised
 
 
 def test_an_early_version_scores_the_night_with_its_one_model_and_is_compared_by_it(

@@ -1,21 +1,23 @@
-"""The endpoints. Bodies of the five under ``/api/churn`` that the design names are fixed; more goes into headers."""
+"""The endpoints that say what is served, how good it is, and whether the service is well."""
 
 import math
 from datetime import UTC, datetime
 
-import anyio.to_thread
-from fastapi import APIRouter, Request
-from starlette.responses import Response
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import PlainTextResponse
 
 from churn.core.features import FEATURES
 from churn.core.model import ChurnModel
-from serving import bodies, customers, schemas
+from churn.errors import NotReady
+from serving import customers, gauges, schemas
+from serving.explain_schemas import Evaluation
+from serving.holdout import evaluation_of
 from serving.parts import parts_of
 from serving.rules import expected
 from serving.scores import STALE_DAYS, age_days
-from serving.served import Served
+from serving.telemetry import CONTENT_TYPE
 
-router = APIRouter(prefix="/api/churn")
+router = APIRouter(prefix="/api/churn", responses=schemas.GUARDED)
 probes = APIRouter(tags=["probes"])
 
 _SIX = ("accuracy", "precision", "recall", "f1_score", "roc_auc", "precision_recall_auc")
@@ -26,73 +28,12 @@ _FAMILIES = {
 }
 
 
-@router.post(
-    "/predict",
-    tags=["predictions"],
-    summary="Score one customer",
-    response_model=schemas.Prediction,
-    responses=schemas.REFUSALS | schemas.AWAY,
-    openapi_extra=schemas.request_body(schemas.CUSTOMER, schemas.EXAMPLE),
-)
-async def predict(request: Request) -> Response:
-    """Takes one object with the core features, gives the probability and the decision.
-
-    An object with every feature is answered by the full model; with some of the others, by the core model: a feature
-    that did not come is not made up. The header `X-Model` says which (`core` or `full`), `X-Model-Version` of which
-    version.
-    """
-    served = parts_of(request).slot.get()
-    scores = served.score(customers.one(bodies.parsed(await bodies.read(request, bodies.ONE_LIMIT))))
-    return _json(f"{{{_prediction(scores.probability[0], scores.decision[0])}}}", served, scores.model)
-
-
-@router.post(
-    "/batch_predict",
-    tags=["predictions"],
-    summary="Score up to 100,000 customers",
-    response_model=schemas.Predictions,
-    responses=schemas.REFUSALS | schemas.AWAY,
-    openapi_extra=schemas.request_body(schemas.CUSTOMERS, [schemas.EXAMPLE]),
-)
-async def batch_predict(request: Request) -> Response:
-    """Takes an array of customers, gives one prediction for each, in the same order and as if it were alone.
-
-    All are scored by one version. The header `X-Model` is `mixed` where some customers came with every feature and
-    some did not. A body holds 64 MB at most: 100,000 customers with the required features, some 30,000 with all. A
-    fault in one customer refuses the whole batch and names the customer's index.
-    """
-    parts = parts_of(request)
-    served = parts.slot.get()
-    body = await bodies.read(request, bodies.BATCH_LIMIT)
-    answer, model = await anyio.to_thread.run_sync(_score_batch, served, body, limiter=parts.batches)
-    return _json(answer, served, model)
-
-
-def _score_batch(served: Served, body: bytes) -> tuple[str, str]:
-    """The answer's body, and which model gave it."""
-    scores = served.score(customers.many(bodies.parsed(body)))
-    pairs = zip(scores.probability.tolist(), scores.decision.tolist(), strict=True)
-    rows = ",".join(f'{{"index":{i},{_prediction(p, d)}}}' for i, (p, d) in enumerate(pairs))
-    return f'{{"predictions":[{rows}]}}', scores.model
-
-
-def _prediction(probability: float, decision: int) -> str:
-    # Written by hand: a batch answer in a third of the time of json.dumps, and the same digits for one as for many.
-    p = float(probability)
-    return f'"churn_prediction":{int(decision)},"churn_probability":{p!r},"no_churn_probability":{1.0 - p!r}'
-
-
-def _json(content: str, served: Served, model: str) -> Response:
-    headers = {"X-Model-Version": served.version.version, "X-Model": model}
-    return Response(content, media_type="application/json", headers=headers)
-
-
 @router.get("/health", tags=["service"], summary="Is the service well, and which model does it serve?")
 async def health(request: Request) -> schemas.Health:
     """Always 200 while the process answers; `model_loaded` says whether it can score. Touches no store."""
     parts = parts_of(request)
     served, watch, latest = parts.slot.served, parts.slot.watch, parts.scores.latest
-    published = latest.publication
+    published, trial = latest.publication, parts.slot.serving.trial if parts.slot.serving else None
     age = age_days(published) if published else None
     return schemas.Health(
         status="healthy" if served else "waiting for a model",
@@ -107,9 +48,19 @@ async def health(request: Request) -> schemas.Health:
         last_error=watch.error,
         scores_reachable=latest.reachable,
         scores_as_of=published.as_of if published else None,
+        scores_published_at=published.published_at if published else None,
         customers_scored=published.customers if published else None,
         scores_age_days=age,
         scores_stale=None if age is None else age > STALE_DAYS,
+        local_copy=parts.slot.from_copy,
+        draining=parts.guard.draining,
+        requests_at_work=parts.guard.at_work,
+        predictions_logged=parts.log.written,
+        predictions_dropped=parts.log.dropped,
+        challenger_version=trial.version if trial else None,
+        challenger_share=trial.terms.share if trial else None,
+        challenger_shadow=trial.terms.shadow if trial else None,
+        challenger_note=watch.challenger or (trial.withdrawn if trial else None),
     )
 
 
@@ -126,12 +77,23 @@ async def model_metrics(request: Request, response: Response) -> dict[str, float
     They are the full model's, which makes the nightly list; the core model's begin with `core_`. Where the core model
     answers everything, they are its own.
     """
-    served = parts_of(request).slot.get()
+    served = parts_of(request).slot.get().champion
     response.headers["X-Model-Version"] = served.version.version
     known = {name: value if math.isfinite(value) else None for name, value in served.metrics.items()}
     if served.full is None:
         known |= {name.removeprefix("core_"): known[name] for name in list(known) if name.startswith("core_")}
     return {name: known.pop(name, None) for name in _SIX} | dict(sorted(known.items()))
+
+
+@router.get(
+    "/model/evaluation", tags=["model"], summary="How the served model did on its hold-out", responses=schemas.AWAY
+)
+async def model_evaluation(request: Request) -> Evaluation:
+    """Metrics with 95 % intervals, calibration and profit by threshold, of customers and a date it had not seen.
+
+    Of the model that makes the nightly list: `full`, or `core` where the version has no full one.
+    """
+    return evaluation_of(parts_of(request).slot.get().champion)
 
 
 @router.get("/model/info", tags=["model"], summary="What the served model is", responses=schemas.AWAY)
@@ -141,7 +103,7 @@ async def model_info(request: Request) -> schemas.ModelInfo:
     A version holds two models: `core` takes the features that every request brings, `full` takes all. What stands
     outside `models` is the core model's.
     """
-    served = parts_of(request).slot.get()
+    served = parts_of(request).slot.get().champion
     core = _described(served.core)
     return schemas.ModelInfo(
         **core.model_dump(),
@@ -189,6 +151,17 @@ async def livez() -> schemas.Alive:
 
 @probes.get("/readyz", summary="Can it score?", responses=schemas.AWAY)
 async def readyz(request: Request) -> schemas.Alive:
-    """200 once a model is loaded, 503 before."""
-    parts_of(request).slot.get()
+    """200 once a model is loaded, 503 before, and while the process ends."""
+    parts = parts_of(request)
+    if parts.guard.draining:
+        raise NotReady("the service is about to end")
+    parts.slot.get()
     return schemas.Alive(status="ready")
+
+
+@probes.get("/metrics", summary="What Prometheus asks for", response_class=PlainTextResponse)
+def metrics(request: Request) -> Response:
+    """Requests and their seconds, predictions and their probabilities, which version since when, what failed."""
+    parts = parts_of(request)
+    gauges.update(parts)
+    return Response(parts.telemetry.text(), media_type=CONTENT_TYPE)

@@ -1,0 +1,25 @@
+"""What stands at this moment, as gauges: set after every look at a store, and before they are read."""
+
+from serving.parts import Parts
+from serving.scores import age_days
+
+
+def update(parts: Parts) -> None:
+    """Set every gauge from what this process knows. Asks no store."""
+    told, slot, latest = parts.telemetry, parts.slot, parts.scores.latest
+    if slot.serving is not None:
+        champion, trial = slot.serving.champion, slot.serving.trial
+        told.model.set(int(champion.version.version))
+        told.since.set(champion.since.timestamp())
+        told.challenger.set(int(trial.version) if trial and not trial.withdrawn else 0)
+    told.reload_failures.set(slot.failures)
+    told.registry_up.set(1 if slot.watch.reachable else 0)
+    told.scores_up.set(1 if latest.reachable else 0)
+    if latest.publication is not None:
+        told.scores_age.set(age_days(latest.publication))
+        told.scored.set(latest.publication.customers)
+    told.at_work.set(parts.guard.at_work)
+    told.batches_waiting.set(parts.batches.statistics().tasks_waiting)
+    told.log_waiting.set(parts.log.waiting)
+    told.log_written.set(parts.log.written)
+    told.log_dropped.set(parts.log.dropped)
