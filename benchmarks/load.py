@@ -61,7 +61,7 @@ def parsed(said: str) -> Load:
     """From what wrk prints."""
     rate = re.search(r"Requests/sec:\s+([\d.]+)", said)
     quantiles = {
-        q: float(n) * _UNITS[unit] for q, n, unit in re.findall(r"^\s+(\d+)%\s+([\d.]+)(us|ms|s|m)$", said, re.M)
+        q: float(n) * _UNITS[unit] for q, n, unit in re.findall(r"^\s+(\d+)%\s+([\d.]+)(us|ms|s|m)\s*$", said, re.M)
     }
     if rate is None or not {"50", "99"} <= set(quantiles):
         raise ValueError(f"wrk printed something else than expected:\n{said}")

@@ -18,7 +18,7 @@ from serving.scores import STALE_DAYS, age_days
 from serving.telemetry import CONTENT_TYPE
 
 router = APIRouter(prefix="/api/churn", responses=schemas.GUARDED)
-probes = APIRouter(tags=["probes"])
+probes = APIRouter(tags=["probes"], responses={403: schemas.GUARDED[403]})
 
 _SIX = ("accuracy", "precision", "recall", "f1_score", "roc_auc", "precision_recall_auc")
 _FAMILIES = {
@@ -159,7 +159,7 @@ async def readyz(request: Request) -> schemas.Alive:
     return schemas.Alive(status="ready")
 
 
-@probes.get("/metrics", summary="What Prometheus asks for", response_class=PlainTextResponse)
+@probes.get("/metrics", summary="What Prometheus asks for", response_class=PlainTextResponse, responses=schemas.GUARDED)
 def metrics(request: Request) -> Response:
     """Requests and their seconds, predictions and their probabilities, which version since when, what failed."""
     parts = parts_of(request)

@@ -1,5 +1,6 @@
 """The application, put together: ``uvicorn --factory serving.app:create_app``."""
 
+import gc
 import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -67,7 +68,14 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     guard = app.state.guard = Guard(settings)  # the server looks for it there, to drain it
     app.state.settings = settings
     app.state.parts = parts = _parts(settings, guard)
-    for router in (predictions.router, events.router(settings), lists.router, about.router, about.probes):
+    for router in (
+        predictions.direct,
+        predictions.router,
+        events.router(settings),
+        lists.router,
+        about.router,
+        about.probes,
+    ):
         app.include_router(router)
     add_redoc(app)
     add_charts(app)
@@ -119,8 +127,13 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     parts: Parts = app.state.parts
 
     def follow() -> None:
+        waited = parts.slot.serving is None
         parts.slot.look()
         gauges.update(parts)
+        if waited and parts.slot.serving is not None:
+            # What is there by now stays. Not looked through again and again, it costs no request a tenth of a second.
+            gc.collect()
+            gc.freeze()
 
     pollers = (
         Poller("model-slot", follow, settings.registry_poll_seconds),

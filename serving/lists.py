@@ -17,7 +17,7 @@ from serving.scores import age_days, is_stale
 from serving.sheet import EXAMPLE, sheet
 from serving.wanted import Wanted
 
-router = APIRouter(prefix="/api/churn", tags=["scores"])
+router = APIRouter(prefix="/api/churn", tags=["scores"], responses=schemas.GUARDED)
 
 _REFUSED: dict[int | str, dict[str, Any]] = {
     422: {"model": schemas.Refusal, "description": "Names the parameter, what came and what was expected"}

@@ -53,7 +53,7 @@ async function look() {
     const { body: health } = await ask("/health");
     [text, kind] = stateOf(health);
     $("health").title = health.last_error ?? health.challenger_note ?? health.model_note ?? "";
-    const now = JSON.stringify([health.model_version, health.model_since, health.scores_as_of, health.customers_scored, health.scores_reachable]);
+    const now = JSON.stringify([health.model_version, health.model_since, health.scores_published_at, health.scores_reachable]);
     if (now !== seen || !named) await refresh(health.model_loaded);
     seen = now;
   } catch (error) {

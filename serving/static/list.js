@@ -33,7 +33,9 @@ function line(reason) {
 }
 
 function reasonsOf({ reasons }) {
-  const [first, ...more] = reasons;
+  // Why they may leave comes first; they are stored by size, whichever way they point.
+  const first = reasons.find((reason) => reason.contribution > 0) ?? reasons[0];
+  const more = reasons.filter((reason) => reason !== first);
   if (!first) return element("span", { className: "quiet" }, "no reasons stored");
   if (!more.length) return line(first);
   return element("details", { className: "more" },

@@ -39,12 +39,14 @@ function marker(c, x, y, text, symbol, size, colour) {
   };
 }
 
-function figureOf(profits, at, top, published) {
+function figureOf(profits, cost, at, top, published) {
   const { points } = answer;
   const x = points.map((p) => p.threshold * 100);
   return (c) => {
-    const high = Math.max(profits[top], 1);
-    const low = Math.max(Math.min(...profits), -1.1 * high);
+    // Contacting everybody loses far more than anything earns. Where nothing earns, the cost of ten contacts is the scale.
+    const scale = Math.max(profits[top], 10 * cost, 1);
+    const high = Math.max(profits[top], 0.2 * scale);
+    const low = Math.max(Math.min(...profits), -1.1 * scale);
     const left = Math.max(0, x[Math.max(0, profits.findIndex((profit) => profit >= low) - 1)]);
     const right = Math.max(...x);
     const line = (at, dash, color) => ({ type: "line", xref: "x", yref: "paper", x0: at, x1: at, y0: 0, y1: 1, line: { color, width: 1.5, dash } });
@@ -95,7 +97,7 @@ function show() {
   $("to-best").setAttribute("aria-pressed", String(at === top));
   $("profit-reset").hidden = Object.entries(INPUTS).every(([name, key]) => $(name).value === shown(name, answer[key]));
   draw($("profit-chart"), `Expected profit by threshold. It is highest, ${money(profits[top])}, at ${round(points[top].threshold)}; `
-    + `at the published threshold of ${round(points[published].threshold)} it is ${money(profits[published])}.`, figureOf(profits, at, top, published));
+    + `at the published threshold of ${round(points[published].threshold)} it is ${money(profits[published])}.`, figureOf(profits, given.cost, at, top, published));
   if ($("profit-table").open) showTable(profits);
 }
 
