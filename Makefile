@@ -50,13 +50,16 @@ format: install ## Format the code and fix what can be fixed by itself
 
 bench: install ## Run the benchmarks of speed and print their table
 	@if [ -f benchmarks/__main__.py ]; then exec $(BIN)/python -m benchmarks $(ARGS); \
-	else echo "There are no benchmarks of speed yet; make bench-quality measures the models."; fi
+	else echo "There is no benchmark of the whole yet; make help lists those of the parts."; fi
 
 bench-quality: install ## How good the models are, on public tables: benchmarks/RESULTS.md (half an hour)
 	@exec $(BIN)/python -m benchmarks.quality $(ARGS)
 
 bench-decisions: install ## How often the automatic decisions are wrong, on simulated services (hours; ARGS="--quick")
 	@exec $(BIN)/python -m benchmarks.decisions $(ARGS)
+
+bench-serving: install ## How fast the API answers beside its peers (ten minutes; needs wrk; ARGS="--write")
+	@exec $(BIN)/python -m benchmarks.serving $(ARGS)
 
 clean: ## Remove .venv, .venv-peers, .uv and caches; keeps the data in .churn unless DATA=yes
 	rm -rf .venv .venv-peers .uv build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
@@ -86,4 +89,4 @@ endif
 	@.uv/bin/python -m pip install --quiet --disable-pip-version-check "uv==$(UV_VERSION)"
 	@touch $@
 
-.PHONY: help install run test test-slow e2e lint format bench bench-quality bench-decisions clean
+.PHONY: help install run test test-slow e2e lint format bench bench-quality bench-decisions bench-serving clean

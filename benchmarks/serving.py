@@ -27,6 +27,7 @@ from typing import Any
 import httpx
 import numpy as np
 
+from benchmarks import results
 from benchmarks.load import Load, NoGenerator, generator, load, pinned
 from benchmarks.serving_peers import PATH, TREES
 from churn.core.features import CORE_FEATURES, FEATURES
@@ -41,6 +42,13 @@ CUSTOMER = {f.name: int(f.example) if f.whole else f.example for f in CORE_FEATU
 EVERYTHING = {f.name: int(f.example) if f.whole else f.example for f in FEATURES}
 API, PEERS = "serving.app:create_app", "benchmarks.serving_peers"
 _BATCH = 10_000
+OUT = Path(__file__).with_name("RESULTS.md")
+TITLE = "How fast does the API answer?"
+INTRODUCTION = (
+    "`python -m benchmarks.serving`: one worker each, the same customer by the same trained model, servers in turn on "
+    "one core and wrk on another, 8 connections; medians over the rounds. The no-op is FastAPI with the same Pydantic "
+    "body in and out. Figures are of one machine with two shared cores; the ratios are what carries over.\n"
+)
 
 
 @dataclass(frozen=True)
@@ -76,6 +84,7 @@ def main() -> None:
     parser.add_argument("--customers", type=int, default=2000, help="of the simulated service (default 2,000)")
     parser.add_argument("--swaps", type=int, default=6, help="promotions under load (default 6)")
     parser.add_argument("--work", type=Path, help="keep the trained service here and use it again")
+    parser.add_argument("--write", action="store_true", help=f"put the tables into {OUT} too")
     given = parser.parse_args()
     try:
         generator()
@@ -83,10 +92,14 @@ def main() -> None:
         sys.exit(str(e))
     with tempfile.TemporaryDirectory(prefix="churn-benchmark-") as folder:
         settings = prepared(given.work or Path(folder), given.customers, given.trials)
-        _tell(throughput(settings, Path(folder), given.seconds, given.rounds, given.connections))
-        _tell(batches(settings))
-        _tell(reasons(settings))
-        _tell(swaps(settings, given.swaps))
+        parts = [
+            _told(throughput(settings, Path(folder), given.seconds, given.rounds, given.connections)),
+            _told(batches(settings)),
+            _told(reasons(settings)),
+            _told(swaps(settings, given.swaps)),
+        ]
+    if given.write:
+        OUT.write_text(results.merge(OUT, {TITLE: "\n".join([INTRODUCTION, *parts])}, ()))
 
 
 def prepared(home: Path, customers: int, trials: int) -> Settings:
@@ -365,9 +378,10 @@ def _say(what: str) -> None:
     sys.stderr.flush()
 
 
-def _tell(table: str) -> None:
+def _told(table: str) -> str:
     sys.stdout.write(f"\n{table}\n")
     sys.stdout.flush()
+    return table
 
 
 if __name__ == "__main__":

@@ -147,6 +147,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     finally:
         for thread in background:
             thread.stop()
+        gc.unfreeze()
 
 
 def _add_page(app: FastAPI) -> None:

@@ -58,6 +58,7 @@ def test_honest_columns_are_not_suspected() -> None:
         assert _leaks(x, churned, seed + 100)[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("churners", [2, 4, 10, 20, 80])
 def test_many_columns_of_noise_and_few_churners_are_not_suspected(churners: int) -> None:
     """Eight small tables of 64 columns each: 512 columns, none of which knows anything."""

@@ -50,6 +50,7 @@ def test_an_equal_challenger_is_rarely_promoted() -> None:
     assert promoted_of(100, 1450, 0, lambda rng, p: (p, noisy(p, rng), noisy(p, rng))) <= 5
 
 
+@pytest.mark.slow
 def test_a_worse_challenger_is_never_promoted() -> None:
     assert promoted_of(40, 1450, 1, lambda rng, p: (p, noisy(p, rng), noisy(p, rng, 0.6))) == 0
 

@@ -10,7 +10,7 @@ from supervising import REPOSITORY
 
 TARGETS = (
     "install", "run", "test", "test-slow", "e2e", "lint", "format", "bench", "bench-quality", "bench-decisions",
-    "clean", "help",
+    "bench-serving", "clean", "help",
 )  # fmt: skip
 
 
@@ -75,4 +75,4 @@ def test_no_python_at_all_is_said_plainly(checkout: Path) -> None:
 
 def test_bench_says_so_while_there_are_none(checkout: Path) -> None:
     recipe = _make(REPOSITORY, "--dry-run", "bench").stdout
-    assert "There are no benchmarks of speed yet" in recipe
+    assert "There is no benchmark of the whole yet" in recipe

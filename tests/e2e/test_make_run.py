@@ -3,6 +3,8 @@
 Takes minutes: left out of ``make test``, run by ``make e2e`` and CI.
 """
 
+import gzip
+import json
 import signal
 import time
 from collections.abc import Iterator
@@ -67,13 +69,33 @@ def test_the_five_endpoints_answer_with_their_fixed_bodies(platform: Platform) -
     assert platform.api.post("/predict", json=CUSTOMER | {"total_sessions": "ten"}).status_code == 422
 
 
-def test_the_example_in_the_readme_runs_as_it_is_written(platform: Platform) -> None:
-    code = block("python", "import httpx").replace("http://127.0.0.1:8000", str(platform.api.base_url).split("/api")[0])
+def test_the_example_in_the_readme_runs_as_it_is_written(
+    platform: Platform, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = block("python", "ChurnClient").replace("http://127.0.0.1:8000", str(platform.api.base_url).split("/api")[0])
     names: dict[str, Any] = {}
     exec(code, names)
-    assert names["health"]["model_loaded"] is True
-    assert len(names["many"]) == 2
-    assert len(names["riskiest"]["customers"]) == 10
+    probability, *reasons, riskiest = capsys.readouterr().out.splitlines()
+    assert names["customer"].keys() == CUSTOMER.keys()
+    assert float(probability) == platform.api.post("/predict", json=names["customer"]).json()["churn_probability"]
+    assert len(reasons) == 3
+    assert riskiest.count("customer_id") == 10
+
+
+def test_a_customers_raw_events_give_the_stored_score_and_its_reasons(platform: Platform) -> None:
+    stored = platform.api.get("/top", params={"limit": 3}).json()
+    wanted: dict[str, list[Any]] = {customer["customer_id"]: [] for customer in stored["customers"]}
+    for file in sorted((platform.settings.data_home / "landing").glob("*.json.gz")):
+        with gzip.open(file, "rt") as lines:
+            for event in map(json.loads, lines):
+                if str(event.get("userId")) in wanted:
+                    wanted[str(event["userId"])].append(event)
+    for customer in stored["customers"]:
+        body = {"as_of": stored["as_of"], "events": wanted[customer["customer_id"]]}
+        answer = platform.api.post("/predict/events", json=body).json()
+        assert answer["churn_probability"] == pytest.approx(customer["churn_probability"], abs=1e-9)
+        texts = [reason["text"] for reason in answer["reasons"]]
+        assert texts == [reason["text"] for reason in customer["reasons"]][: len(texts)]
 
 
 def test_nothing_listens_beyond_this_machine(platform: Platform) -> None:

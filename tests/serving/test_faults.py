@@ -1,4 +1,4 @@
-"""What stands behind the service fails under load, one thing after the other: predictions flow, health tells the truth."""
+"""What stands behind the service fails under load, one thing after the other: predictions flow, health is truthful."""
 
 import json
 import shutil
@@ -8,11 +8,11 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import httpx
 import pytest
@@ -28,13 +28,17 @@ PREDICT, BATCH, EXPLAIN, TOP, HEALTH = (
     f"/api/churn/{name}" for name in ("predict", "batch_predict", "explain", "top", "health")
 )
 RUBBISH = b"no database " * 2000
-QUICKLY = {"registry_poll_seconds": "0.2", "prediction_log_seconds": "0.2"}
+
+
+def quick(folder: Path, home: Path) -> AbstractContextManager[Started]:
+    """The service in a process of its own, which looks often."""
+    return started(folder, app=None, home=str(home), registry_poll_seconds="0.2", prediction_log_seconds="0.2")
 
 
 class Load:
     """Asks four endpoints without a pause, each in a thread and on a connection of its own."""
 
-    BODIES: dict[str, Any] = {
+    BODIES: ClassVar[dict[str, Any]] = {
         PREDICT: CUSTOMER,
         BATCH: [CUSTOMER, FULL_CUSTOMER] * 20,
         EXPLAIN: FULL_CUSTOMER,
@@ -135,7 +139,7 @@ def scene(tmp_path: Path, first_models: Models, second_models: Models) -> Iterat
     platform = platform_in(tmp_path / "home")
     versions = [platform.promote(first_models), platform.register(second_models)]
     publish(platform, SCORES, REASONS)
-    with started(tmp_path, app=None, **QUICKLY) as service:
+    with quick(tmp_path, tmp_path / "home") as service:
         eventually(lambda: service.answers("/readyz"), seconds=120)
         with Load(service.port).at_work() as load:
             scene = Scene(platform, service, load, versions)
@@ -247,7 +251,7 @@ def test_killed_under_load_it_starts_again_without_a_registry_with_the_last_good
     folder.mkdir()
     with (
         away(sqlite(scene.platform.settings.tracking_uri)) as kept,
-        started(folder, app=None, home=str(scene.platform.settings.data_home), **QUICKLY) as service,
+        quick(folder, scene.platform.settings.data_home) as service,
     ):
         eventually(lambda: service.answers("/readyz"), seconds=120)
         again = Scene(scene.platform, service, scene.load, scene.versions)

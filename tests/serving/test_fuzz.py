@@ -12,12 +12,12 @@ from typing import NamedTuple
 import httpx
 import psutil
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from churn.io.contracts import contract_of
+from serving import event_schemas
 from serving.bodies import BATCH_LIMIT
-from serving.event_schemas import example
 from serving.event_slices import BODY_LIMIT
 from tests.serving.conftest import CUSTOMER, FULL_CUSTOMER, Platform, eventually, platform_in
 from tests.serving.test_server import started
@@ -55,7 +55,7 @@ PIECES = st.binary(max_size=8) | st.sampled_from(
 def right(path: str) -> bytes:
     """A body that is answered with a score."""
     if path == EVENTS:
-        return json.dumps(example(contract_of(platform_in(Path()).settings))).encode()
+        return json.dumps(event_schemas.example(contract_of(platform_in(Path()).settings))).encode()
     return json.dumps([CUSTOMER, FULL_CUSTOMER] if path == BATCH else FULL_CUSTOMER).encode()
 
 
@@ -173,6 +173,7 @@ def ask(port: int, examples: int) -> dict[int | None, int]:
     @settings(
         max_examples=examples, deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck)
     )
+    @example(Sent(EVENTS, b'{"\x80":1}', "application/json", "right"))
     @given(REQUESTS)
     def each(sent: Sent) -> None:
         status = answer(port, sent)
@@ -254,7 +255,7 @@ def huge() -> Iterator[Sent]:
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_a_process_holds_no_more_after_thousands_of_strange_and_huge_bodies(tmp_path: Path, served: Platform) -> None:
-    with started(tmp_path, app=None, mlflow_tracking_uri=served.settings.tracking_uri) as running:
+    with started(tmp_path, app=None, home=str(served.settings.data_home)) as running:
         eventually(lambda: running.answers("/readyz"), seconds=120)
         with Memory(running.process.pid).watched() as memory:
             begin = memory.now

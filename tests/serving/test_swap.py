@@ -5,6 +5,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import NamedTuple
@@ -12,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from churn.core.features import FEATURES
+from churn.core.features import FEATURE_NAMES, FEATURES
 from churn.io.registry import Models
 from tests.serving.conftest import NAMES, eventually, platform_in, random_customers
 from tests.serving.test_server import started
@@ -20,8 +21,8 @@ from tests.serving.test_server import started
 PREDICT, BATCH, EXPLAIN = (f"/api/churn/{name}" for name in ("predict", "batch_predict", "explain"))
 MIXED = random_customers(120, 9, FEATURES)
 """Every third one comes with the core features alone."""
-CUSTOMERS: list[dict[str, float]] = [
-    row if i % 3 else {name: row[name] for name in NAMES} for i, row in enumerate(MIXED.to_dict("records"))
+CUSTOMERS = [
+    dict(zip(FEATURE_NAMES if i % 3 else NAMES, row, strict=False)) for i, row in enumerate(MIXED.to_numpy().tolist())
 ]
 
 
@@ -34,13 +35,18 @@ def probabilities(models: Models) -> list[float]:
 class Asked(NamedTuple):
     path: str
     first: int
-    """Place of the first customer that is asked about; a batch goes on from there."""
-    count: int = 1
+    """Place of the first customer that is asked about; a batch goes on from there, again and again."""
 
-    @property
-    def body(self) -> bytes:
-        chosen = CUSTOMERS[self.first : self.first + self.count]
-        return json.dumps(chosen if self.path == BATCH else chosen[0]).encode()
+    def expected(self, probability: list[float]) -> list[float]:
+        """From the probability of each of the customers."""
+        return probability[self.first : self.first + 60] * 20 if self.path == BATCH else [probability[self.first]]
+
+
+@cache
+def body(asked: Asked) -> bytes:
+    if asked.path == BATCH:  # large enough for a swap to fall into it
+        return json.dumps(CUSTOMERS[asked.first : asked.first + 60] * 20).encode()
+    return json.dumps(CUSTOMERS[asked.first]).encode()
 
 
 class Callers:
@@ -75,10 +81,9 @@ class Callers:
         random = np.random.default_rng(place)
         connection = HTTPConnection("127.0.0.1", self._port, timeout=60)
         while not self._stop.is_set():
-            first = int(random.integers(0, 60))
-            asked = [Asked(PREDICT, first), Asked(BATCH, first, 60), Asked(EXPLAIN, first)][int(random.integers(0, 3))]
+            asked = Asked((PREDICT, BATCH, EXPLAIN)[random.integers(3)], int(random.integers(4)) * 20)
             try:
-                connection.request("POST", asked.path, asked.body, {"Content-Type": "application/json"})
+                connection.request("POST", asked.path, body(asked), {"Content-Type": "application/json"})
                 answer = connection.getresponse()
                 self._look(asked, answer.status, answer.getheader("X-Model-Version") or "", answer.read())
             except (OSError, HTTPException) as error:
@@ -87,12 +92,12 @@ class Callers:
         connection.close()
 
     def _look(self, asked: Asked, status: int, version: str, said: bytes) -> None:
-        body = json.loads(said)
         if status != 200:
-            self.wrong.append(f"{asked}: {status} {body}")
+            self.wrong.append(f"{asked}: {status} {said!r}")
             return
-        found = [row["churn_probability"] for row in (body["predictions"] if asked.path == BATCH else [body])]
-        if found != self.expected[version][asked.first : asked.first + asked.count]:
+        scored = json.loads(said)
+        found = [score["churn_probability"] for score in (scored["predictions"] if asked.path == BATCH else [scored])]
+        if found != asked.expected(self.expected[version]):
             self.wrong.append(f"{asked}: not what version {version} says")
         self.answered[asked.path, version] += 1
 

@@ -230,7 +230,7 @@ def test_requests_are_looked_at_though_the_version_has_no_reference(
     ready: Settings, model: ChurnModel, tmp_path: Path
 ) -> None:
     promote(ready, model, tmp_path / "attached")
-    for n, shift in ((2, 0.0), (1, 5.0)):
+    for n, shift in ((4, 0.0), (3, 0.0), (2, 0.0), (1, 5.0)):
         asked(ready.data_home, RENAMED - timedelta(days=n), 600, shift=shift)
     night = check_drift(ready, RENAMED)
     assert (night.alarm, night.report) == (False, "")

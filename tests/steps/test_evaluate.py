@@ -22,6 +22,8 @@ from churn.steps.evaluate import EvaluationReport, evaluate, text_of
 from churn.steps.ingest import ingest
 from churn.steps.simulate import simulate
 
+pytestmark = pytest.mark.slow  # one log for all, and its two protocols take half a minute
+
 AS_OF = date(2026, 3, 1)
 DAYS = 63
 HORIZON = timedelta(days=14)

@@ -129,6 +129,7 @@ def test_a_label_depends_on_the_events_within_its_window_only() -> None:
     labels_do_not_see_beyond_their_window(search(30))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("right", "wrong"),
     [
@@ -254,10 +255,12 @@ def panel_rows_do_not_see_ahead(how: settings, homes: Homes) -> None:
     check()
 
 
+@pytest.mark.slow
 def test_a_panel_row_changes_by_no_bit_with_what_came_after_its_cut_off_and_horizon(homes: Homes) -> None:
     panel_rows_do_not_see_ahead(search(12), homes)
 
 
+@pytest.mark.slow
 def test_a_panel_that_sees_ahead_is_caught(homes: Homes, monkeypatch: pytest.MonkeyPatch) -> None:
     def leaky(session_days: str, snapshots: str) -> str:
         return features_sql(session_days, snapshots).replace("d.day < s.as_of_day", "d.day <= s.as_of_day")
@@ -267,6 +270,7 @@ def test_a_panel_that_sees_ahead_is_caught(homes: Homes, monkeypatch: pytest.Mon
         panel_rows_do_not_see_ahead(search(100, until_found=True), homes)
 
 
+@pytest.mark.slow
 @search(10)
 @given(events=_IN_LOG)
 def test_a_past_run_is_reproduced_without_what_arrived_later(homes: Homes, events: list[Event]) -> None:

@@ -391,6 +391,7 @@ def test_a_model_in_production_cannot_be_made_to_wait(versions: Settings) -> Non
     assert in_production(versions) == "1"
 
 
+@pytest.mark.slow
 def test_at_every_instant_exactly_one_version_is_in_production(versions: Settings) -> None:
     promoted(versions, "1")
     seen: list[int] = []
