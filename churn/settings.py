@@ -98,8 +98,8 @@ class Settings(BaseSettings):
     """Share of the customers (by the header `X-Customer-Key`) whom the version at Staging answers. A tag
     `churn.rollout.share` of that version wins."""
     challenger_shadow: bool = False
-    """Let the version at Staging score what the champion answers, for the log alone. Its tag `churn.rollout.shadow`
-    wins."""
+    """Let the version at Staging score what the champion answered and the prediction log keeps, for that log alone. Its
+    tag `churn.rollout.shadow` wins."""
     prediction_log_share: Annotated[float, Field(ge=0, le=1)] = 1.0
     """Share of the API's predictions that are kept, with their inputs, under `<home>/predictions`."""
     prediction_log_seconds: Annotated[float, Field(gt=0)] = 60.0

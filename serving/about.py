@@ -47,6 +47,7 @@ async def health(request: Request) -> schemas.Health:
         production_version=watch.production,
         last_error=watch.error,
         scores_reachable=latest.reachable,
+        last_scores_check=latest.looked_at,
         scores_as_of=published.as_of if published else None,
         scores_published_at=published.published_at if published else None,
         customers_scored=published.customers if published else None,
@@ -160,7 +161,7 @@ async def readyz(request: Request) -> schemas.Alive:
 
 
 @probes.get("/metrics", summary="What Prometheus asks for", response_class=PlainTextResponse, responses=schemas.GUARDED)
-def metrics(request: Request) -> Response:
+async def metrics(request: Request) -> Response:
     """Requests and their seconds, predictions and their probabilities, which version since when, what failed."""
     parts = parts_of(request)
     gauges.update(parts)

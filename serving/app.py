@@ -83,6 +83,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     errors.install(app, retry_after=max(1, math.ceil(settings.registry_poll_seconds)))
     # The last one added is the first to see a request: what is refused is answered, counted and headed like the rest.
     app.add_middleware(GuardMiddleware, guard=guard)
+    app.add_middleware(Observed, parts=parts)
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,
@@ -93,7 +94,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             expose_headers=["X-Model-Version", "X-Model", "Retry-After", "WWW-Authenticate"],
         )
     app.add_middleware(SecurityHeaders)
-    app.add_middleware(Observed, parts=parts)
     return app
 
 

@@ -77,11 +77,20 @@ def of_body(body: bytes) -> Customers:
     """The customers of a batch's body. Raises Refused as :func:`bodies.parsed` and :func:`many` do."""
     table = quick.table(body, MAX_ROWS)
     if table is None:
+        _not_far_too_many(body)
         return many(bodies.parsed(body))
     if table.shape[1] == len(NAMES):
         return Customers(table, _NONE_FULL, np.zeros(len(table), dtype=np.bool_))
     complete: NDArray[np.bool_] = np.asarray(~np.isnan(table).any(axis=1))
     return Customers(table[~complete][:, _CORE_COLUMNS], table[complete], complete)
+
+
+def _not_far_too_many(body: bytes) -> None:
+    """Raises Refused for a body that holds far more than a batch may: to read it would take gigabytes, and seconds in
+    which no other request is answered."""
+    values, objects = body.count(b","), body.count(b"{") + body.count(b"[")
+    if values > MAX_ROWS * len(FEATURES) or objects > 2 * MAX_ROWS:
+        raise refused(422, "far more values than that", f"an array of 1 to {MAX_ROWS:,} customers")
 
 
 def one(customer: Any) -> Customers:

@@ -104,14 +104,14 @@ def install(app: FastAPI, retry_after: int) -> None:
         _LOG.warning("a store did not answer", extra={"route": route, "error": str(error)})
         return _answer(503, {"detail": "a store behind this service does not answer; try again soon"}, soon)
 
-    async def on_surprise(_: Request, __: Exception) -> Response:
-        # Starlette logs the traceback; the caller learns nothing about the inside.
-        return _answer(500, {"detail": "the service failed; the cause is in its log"})
-
     app.add_exception_handler(Refused, on_refused)
     app.add_exception_handler(RequestValidationError, on_wrong_query)
     app.add_exception_handler(ChurnError, on_churn_error)
-    app.add_exception_handler(Exception, on_surprise)
+
+
+def failed() -> Response:
+    """The answer to what nobody expected; the caller learns nothing about the inside."""
+    return _answer(500, {"detail": "the service failed; the cause is in its log"})
 
 
 def _query_problem(error: dict[str, Any]) -> Problem:

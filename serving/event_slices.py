@@ -56,7 +56,7 @@ def _parts(body: bytes) -> dict[str, msgspec.Raw]:
         return _BODY.decode(body)
     except msgspec.ValidationError:  # JSON, but no object
         raise refused(422, shown(bodies.parsed(body)), "an object with events and, if you like, as_of") from None
-    except (msgspec.DecodeError, RecursionError) as e:
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as e:
         bodies.parsed(body)  # says in which line, except of what Python alone takes for JSON
         raise refused(422, f"text that is not JSON: {e}", "JSON") from None
 

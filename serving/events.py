@@ -21,7 +21,7 @@ from serving.errors import Problem, Refused, clipped, shown
 from serving.event_slices import BODY_LIMIT, sliced
 from serving.explain_schemas import ReasonInfo
 from serving.parts import parts_of
-from serving.rollout import CHAMPION
+from serving.rollout import Serving
 from serving.served import Score, Served
 
 _AT_ONCE = 2
@@ -59,30 +59,31 @@ def router(settings: Settings) -> APIRouter:
         lies at it or later is counted and not looked at. Events without a customer are set aside. Bring the whole
         history: totals count what is there. An event that breaks the source contract refuses the request, as does a
         customer whom the nightly run would not score: one who has cancelled, or has no event, before the cut-off.
-        Equal events count as often as they come. Always by the version in production.
+        Equal events count as often as they come. The customer's id is the key by which a challenger gets its share.
         """
         parts = parts_of(request)
-        served = parts.slot.get().champion
+        serving = parts.slot.get()
         body = await bodies.read(request, BODY_LIMIT)
-        prediction = await anyio.to_thread.run_sync(_answer, served, reader, body, limiter=limiter)
+        prediction, served, role = await anyio.to_thread.run_sync(_answer, serving, reader, body, limiter=limiter)
         version, values = served.version.version, list(prediction.features.values())
         score = Score(prediction.churn_probability, prediction.churn_prediction, prediction.model)
-        parts.counted(version, CHAMPION, score)
-        parts.log.one("events", version, CHAMPION, score, values, True)
+        parts.counted(version, role, score)
+        parts.log.one("events", version, role, score, values, True)
         headers = {"X-Model-Version": version, "X-Model": prediction.model}
         return Response(prediction.model_dump_json(), media_type="application/json", headers=headers)
 
     return routes
 
 
-def _answer(served: Served, reader: LiveReader, body: bytes) -> event_schemas.EventsPrediction:
+def _answer(serving: Serving, reader: LiveReader, body: bytes) -> tuple[event_schemas.EventsPrediction, Served, str]:
+    """The prediction, the version that made it, and its role."""
     events, as_of = sliced(body)
     try:
         live = reader.features(events, as_of)
     except UnusableEvents as e:
         first = [_problem(fault, events) for fault in e.faults]
         raise Refused(422, first, e.count) from None
-    return _scored(served, live)
+    return serving.answer(live.customer_id, lambda version: _scored(version, live))
 
 
 def _scored(served: Served, live: LiveFeatures) -> event_schemas.EventsPrediction:

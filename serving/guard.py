@@ -10,12 +10,17 @@ from serving.nearby import Arrival, arrival, names_this_machine
 
 BATCHES = 8
 """Batches at work or waiting in one process: each holds a body of up to 64 MB and what was read from it."""
+STORE_READS = 16
+"""Requests in one process that wait for the score database: one that hangs must not take the threads of the rest."""
 RETRY_SECONDS = 1
 
 _PREDICT = "/api/churn/predict"
 """Waits for nothing but its body."""
 _BATCH_PATHS = frozenset({"/api/churn/batch_predict", "/api/churn/predict/events"})
+_STORE_PATHS = ("/api/churn/top", "/api/churn/customers/", "/api/churn/profit", "/api/churn/monitoring")
 _PROBES = frozenset({"/livez", "/readyz"})
+_UNBOUNDED = _PROBES | {"/api/churn/health", "/metrics"}
+"""Asked when something is wrong; they wait for nothing."""
 # What is not named here asks for a key: a path that somebody adds is closed until somebody opens it.
 _OPEN = _PROBES | {"/", "/docs", "/docs/oauth2-redirect", "/redoc", "/redoc/redoc.standalone.js", "/openapi.json"}
 _OPEN_FOLDERS = ("/static/", "/static-offline-docs/")
@@ -35,6 +40,8 @@ class Guard:
         """Requests, the one that asks included."""
         self.batches = 0
         """Those of them that are batches."""
+        self.store_reads = 0
+        """Those that read the score database."""
         self.draining = False
         """The process is about to end: answers close their connection, and it says that it is not ready."""
 
@@ -43,10 +50,12 @@ class Guard:
         path: str = scope["path"]
         if (stranger := self._stranger(scope, path)) is not None:
             return stranger
-        if path in _PROBES:
+        if path in _UNBOUNDED:
             return None
         if self.at_work >= self._most:
             return _OVERLOADED
+        if self.store_reads >= STORE_READS and path.startswith(_STORE_PATHS):
+            return _STORE_BUSY
         return _BATCHES_WAIT if self.batches >= self._most_batches and _is_batch(scope) else None
 
     def _stranger(self, scope: Scope, path: str) -> Reply | None:
@@ -78,15 +87,17 @@ class GuardMiddleware:
         if (refusal := guard.refusal(scope)) is not None:
             await refusal.to(send, close=guard.draining)
             return
-        batch = _is_batch(scope)
+        batch, store_read = _is_batch(scope), scope["path"].startswith(_STORE_PATHS)
         guard.at_work += 1
         guard.batches += batch
+        guard.store_reads += store_read
         try:
             exchange = Exchange(scope, receive, send, guard.limit, guard)
             await exchange.run(self._app, waits=scope["path"] != _PREDICT)
         finally:
             guard.at_work -= 1
             guard.batches -= batch
+            guard.store_reads -= store_read
 
 
 def _is_batch(scope: Scope) -> bool:
@@ -133,4 +144,5 @@ _KEY_MISSING = _no_key("nothing")
 _KEY_UNKNOWN = _no_key("a key that is not known")
 _FAR = Reply.refusal(refused(403, "a connection from outside this machine", _KEYS_WANTED, field="connection"))
 _OVERLOADED = _busy(503, "too many requests at work; try again in a second")
+_STORE_BUSY = _busy(503, "the score database is slow or away, and enough requests wait for it; try again in a second")
 _BATCHES_WAIT = _busy(429, "too many batches at work or waiting; try again in a second")

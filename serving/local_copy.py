@@ -53,12 +53,12 @@ class LocalCopies:
                 return _loaded(copy)
             except (ContractViolation, OSError, ValueError, KeyError) as e:
                 _LOG.warning("a local copy is not whole", extra={"model_version": version.version, "error": str(e)})
-                shutil.rmtree(copy)
+                shutil.rmtree(copy, ignore_errors=True)  # another worker may be at it too
         self._download(registry, version, copy)
         try:
             return _loaded(copy)
         except Exception:
-            shutil.rmtree(copy)  # the next try asks the registry again
+            shutil.rmtree(copy, ignore_errors=True)  # the next try asks the registry again
             raise
 
     def remember(self, version: ModelVersion) -> None:
@@ -98,8 +98,11 @@ class LocalCopies:
                 shutil.move(evaluation, whole / _EVALUATION)
             about = {"version": asdict(version), "metrics": registry.metrics(version)}
             (whole / _ABOUT).write_text(json.dumps(about, default=datetime.isoformat) + "\n")
-            if not copy.exists():  # another worker may have been faster
+            try:
                 whole.replace(copy)
+            except OSError:
+                if not copy.is_dir():  # otherwise another worker was faster
+                    raise
         finally:
             shutil.rmtree(aside, ignore_errors=True)
 

@@ -77,7 +77,10 @@ class Health(BaseModel):
     last_registry_check: datetime | None = None
     production_version: str | None = Field(None, description="what the registry says; differs while a version is bad")
     last_error: str | None = Field(None, description="why the served model is not the one in production")
-    scores_reachable: bool | None = None
+    scores_reachable: bool | None = Field(
+        None, description="null until the score database was asked for the first time"
+    )
+    last_scores_check: datetime | None = Field(None, description="long ago: the score database hangs")
     scores_as_of: date | None = Field(None, description="cut-off of the newest published scores")
     scores_published_at: datetime | None = None
     customers_scored: int | None = None
@@ -199,9 +202,11 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
     415: {"model": Refusal, "description": "The body is not JSON by its content type"},
     422: {"model": Refusal, "description": "Names each field, what came and what was expected"},
 }
+_LATER = {"Retry-After": {"description": "seconds", "required": True, "schema": {"type": "integer", "minimum": 1}}}
 AWAY: dict[int | str, dict[str, Any]] = {
     503: {
         "model": Failure,
+        "headers": _LATER,
         "description": "No model, a store is away, or too much at work; Retry-After says when to ask again",
     }
 }
@@ -213,5 +218,9 @@ GUARDED: dict[int | str, dict[str, Any]] = {
 }
 """What any answer under ``/api`` may be instead."""
 BUSY: dict[int | str, dict[str, Any]] = {
-    429: {"model": Failure, "description": "Too many batches wait already; Retry-After says when to ask again"}
+    429: {
+        "model": Failure,
+        "headers": _LATER,
+        "description": "Too many batches wait already; Retry-After says when to ask again",
+    }
 }

@@ -16,6 +16,7 @@ class LatestScores:
 
     publication: Publication | None = None
     reachable: bool | None = None
+    looked_at: datetime | None = None
 
 
 class ScoreWatch:
@@ -29,9 +30,9 @@ class ScoreWatch:
     def look(self) -> None:
         """Ask the score book once. Keeps the last known publication where it does not answer."""
         try:
-            self.latest = LatestScores(self._book.latest(), reachable=True)
+            self.latest = LatestScores(self._book.latest(), True, datetime.now(UTC))
         except Exception:
-            self.latest = LatestScores(self.latest.publication, reachable=False)
+            self.latest = LatestScores(self.latest.publication, False, datetime.now(UTC))
             raise
 
 

@@ -46,6 +46,6 @@ def _harmless(text: str) -> str:
 
 def _lines(rows: Iterable[Sequence[str | float]]) -> bytes:
     piece = io.StringIO(newline="")
-    csv.writer(piece, lineterminator="\r\n").writerows(rows)
+    csv.writer(piece, lineterminator="\r\n", quoting=csv.QUOTE_ALL).writerows(rows)
     # A lone surrogate in an id has no UTF-8 form.
     return piece.getvalue().encode("utf-8", "replace")

@@ -5,14 +5,16 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from time import monotonic
 
-from churn.errors import NotReady, Unavailable
+from churn.errors import ContractViolation, NotReady, Unavailable
 from churn.io.registry import ModelVersion, Registry
 from churn.settings import Settings
 from serving.local_copy import LocalCopies
-from serving.rollout import Serving, Terms, Trial, terms_of
+from serving.rollout import Serving, Trial, terms_of
 from serving.served import Served, checked
 
 _LOG = logging.getLogger(__name__)
+_Name = tuple[str, str]
+"""Version and run: numbers start again where a registry does, runs have names of their own everywhere."""
 _SECONDS_BEFORE_ANOTHER_TRY = 60.0
 """A version whose files are wrong is not fetched again at every poll."""
 
@@ -39,8 +41,10 @@ class ModelSlot:
         self._settings = settings
         self._registry = Registry(settings)
         self._copies = LocalCopies(settings.data_home / "serving" / settings.registered_model)
-        self._refused: dict[str, float] = {}
-        """Versions that were not fit to serve, and when to try them again."""
+        self._refused: dict[_Name, tuple[float, str]] = {}
+        """Versions that were not fit to serve, when to try them again, and why."""
+        self._last_trial: Trial | None = None
+        """Remembers failures while its version takes no part for another reason."""
         self.serving: Serving | None = None
         self.watch = Watch()
         self.failures = 0
@@ -80,14 +84,18 @@ class ModelSlot:
             return
         production = current.production
         watch = Watch(True, datetime.now(UTC), production.version if production else None, self.watch.error)
-        serving = self.served.version.version if self.served else None
+        served = self.served
         if production is None:
-            gone = f"no version is at stage Production; still serving version {serving}" if serving else None
+            gone = (
+                f"no version is at stage Production; still serving version {served.version.version}" if served else None
+            )
             watch = replace(watch, error=gone)
-        elif production.version == serving:
+        elif served is not None and _name(production) == _name(served.version):
             self.from_copy = False
             watch = replace(watch, error=None)
-        elif not self._refused_lately(production.version):
+        elif (refused := self._refused_lately(production)) is not None:
+            watch = replace(watch, error=f"version {production.version} was not taken: {refused}")
+        else:
             watch = replace(watch, error=self._take(production))
             if self.serving is None:
                 self._take_copy()
@@ -98,6 +106,7 @@ class ModelSlot:
         try:
             served = checked(self._copies.fetch(self._registry, version))
         except Exception as e:  # a bad file fails in as many ways as there are files
+            self.failures += 1
             return f"version {version.version} was not taken: {self._refuse(version, e)}"
         self._swap(served)
         try:
@@ -109,7 +118,7 @@ class ModelSlot:
     def _swap(self, served: Served) -> None:
         before = self.served.version.version if self.served else None
         trial = self.serving.trial if self.serving else None
-        if trial is not None and trial.version == served.version.version:
+        if trial is not None and _name(trial.served.version) == _name(served.version):
             trial = None
         self.serving, self.from_copy = Serving(served, trial), False
         _LOG.info("serving a new model", extra={"model_version": served.version.version, "before": before})
@@ -121,35 +130,53 @@ class ModelSlot:
         """Let the version at Staging take part as its terms say; why it does not although it should."""
         if self.serving is None:
             return None
-        champion, trial = self.serving.champion, self.serving.trial
+        champion, why = self.serving.champion, None
         try:
-            terms = terms_of(staging, self._settings) if staging else Terms()
-            if staging is None or not terms:
-                self.serving = Serving(champion)
-            elif trial is None or trial.version != staging.version:
-                if self._refused_lately(staging.version):
-                    return self.watch.challenger
-                served = checked(self._copies.fetch(self._registry, staging))
-                self.serving = Serving(champion, Trial(served, terms))
-                extra = {"model_version": staging.version, "share": terms.share, "shadow": terms.shadow}
-                _LOG.info("a challenger takes part", extra=extra)
-            elif trial.terms != terms:
-                self.serving = Serving(champion, Trial(trial.served, terms, trial.failures, trial.withdrawn))
+            trial = self._trial_of(staging, champion)
         except Exception as e:  # whatever is wrong with a challenger, the champion goes on
-            self.serving = Serving(champion)
-            return f"version {staging.version if staging else '?'} takes no part: {self._refuse(staging, e)}"
-        trial = self.serving.trial
-        return f"version {trial.version} was {trial.withdrawn}" if trial and trial.withdrawn else None
+            trial, why = None, f"version {staging.version if staging else '?'} takes no part: {_reason(e)}"
+        if trial is not self.serving.trial:
+            self.serving = Serving(champion, trial)
+        if why is not None and why != self.watch.challenger:
+            self.failures += 1
+            _LOG.warning("the challenger takes no part", extra={"error": why})
+        return f"version {trial.version} was {trial.withdrawn}" if trial and trial.withdrawn else why
 
-    def _refuse(self, version: ModelVersion | None, error: Exception) -> str:
+    def _trial_of(self, staging: ModelVersion | None, champion: Served) -> Trial | None:
+        """How the version at Staging takes part; None: it does not. Raises where it is not fit to."""
+        if staging is None or _name(staging) == _name(champion.version):
+            return None
+        terms = terms_of(staging, self._settings)
+        if not terms:
+            return None
+        before = self._last_trial
+        if before is not None and _name(before.served.version) == _name(staging):
+            if before.terms != terms:
+                self._last_trial = Trial(before.served, terms, before.failures, before.withdrawn)
+            return self._last_trial
+        if (refused := self._refused_lately(staging)) is not None:
+            raise ContractViolation(refused)
+        try:
+            served = checked(self._copies.fetch(self._registry, staging))
+        except Exception as e:
+            self._refuse(staging, e)
+            raise
+        extra = {"model_version": staging.version, "share": terms.share, "shadow": terms.shadow}
+        _LOG.info("a challenger takes part", extra=extra)
+        self._last_trial = Trial(served, terms)
+        return self._last_trial
+
+    def _refuse(self, version: ModelVersion, error: Exception) -> str:
         """Note that a version was not fit, and why. What a registry did not answer is asked for at the next look."""
-        self.failures += 1
-        if version is not None and not isinstance(error, Unavailable):
-            self._refused[version.version] = monotonic() + _SECONDS_BEFORE_ANOTHER_TRY
-        return _reason(error)
+        why = _reason(error)
+        if not isinstance(error, Unavailable):
+            self._refused[_name(version)] = (monotonic() + _SECONDS_BEFORE_ANOTHER_TRY, why)
+        return why
 
-    def _refused_lately(self, version: str) -> bool:
-        return monotonic() < self._refused.get(version, 0.0)
+    def _refused_lately(self, version: ModelVersion) -> str | None:
+        """Why, where it is too early to try it again."""
+        until, why = self._refused.get(_name(version), (0.0, ""))
+        return why if monotonic() < until else None
 
     def _away(self, error: str) -> None:
         self.failures += 1
@@ -174,6 +201,10 @@ class ModelSlot:
             _LOG.warning("the model is not followed", extra={"error": watch.error, "reachable": watch.reachable})
         elif before.error and not watch.error:
             _LOG.info("the model is followed again", extra={"model_version": watch.production})
+
+
+def _name(version: ModelVersion) -> _Name:
+    return version.version, version.run_id
 
 
 def _reason(error: Exception) -> str:

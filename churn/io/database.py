@@ -9,9 +9,12 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from churn.errors import BadInput, Unavailable
 
+# A server that hangs is away: seconds to connect, milliseconds that sent bytes may stay unacknowledged.
+_GIVES_UP = {"connect_timeout": 5, "tcp_user_timeout": 15_000, "keepalives_idle": 10}
 _MAKING = 4_201_101
 """Number of PostgreSQL's advisory lock: one process at a time makes tables and triggers. Any constant would do."""
 
@@ -61,7 +64,7 @@ class Database:
         try:
             with self._engine.begin() as db:
                 yield db
-        except (DBAPIError, OSError) as e:
+        except (DBAPIError, PoolTimeout, OSError) as e:
             where = self.url.render_as_string(hide_password=True)
             raise Unavailable(f"the {self._name} at {where} did not answer: {_first_line(e)}") from e
 
@@ -75,7 +78,9 @@ class Database:
             engine = sa.create_engine(self.url, connect_args={"timeout": 30}, hide_parameters=True)
             sa.event.listen(engine, "connect", _write_ahead)
         else:
-            engine = sa.create_engine(self.url, pool_pre_ping=True, hide_parameters=True)
+            engine = sa.create_engine(
+                self.url, pool_pre_ping=True, pool_timeout=5, hide_parameters=True, connect_args=_GIVES_UP
+            )
         for attempt in range(3):
             try:
                 with engine.begin() as db:
@@ -95,6 +100,6 @@ def _write_ahead(connection: Any, _: Any) -> None:
     connection.execute("pragma journal_mode=wal")
 
 
-def _first_line(error: DBAPIError | OSError) -> str:
+def _first_line(error: DBAPIError | PoolTimeout | OSError) -> str:
     cause = error.orig if isinstance(error, DBAPIError) and error.orig else error
     return str(cause).strip().splitlines()[0]

@@ -92,7 +92,7 @@ function show() {
   const missing = profits[top] - profits[at];
   $("profit-of").textContent = at === top || missing < 0.05 ? "the most that is possible" : `${money(missing)} less than at ${round(points[top].threshold)}`;
   $("to-published").textContent = `Published, ${round(points[published].threshold)}`;
-  $("to-best").textContent = `Most profitable, ${round(points[top].threshold)}`;
+  $("to-best").textContent = profits[top] > 0 ? `Most profitable, ${round(points[top].threshold)}` : "No contact pays";
   $("to-published").setAttribute("aria-pressed", String(at === published));
   $("to-best").setAttribute("aria-pressed", String(at === top));
   $("profit-reset").hidden = Object.entries(INPUTS).every(([name, key]) => $(name).value === shown(name, answer[key]));

@@ -1,5 +1,6 @@
 """What surrounds the endpoints: documentation offline, headers, cross-origin rules, the page's files, the log."""
 
+import asyncio
 import json
 import logging
 import re
@@ -14,6 +15,7 @@ import pytest
 from churn.core.features import FEATURES
 from churn.settings import Settings
 from serving import log
+from serving.app import create_app
 from tests.serving.conftest import CUSTOMER, NAMES, Platform, running
 
 ORIGIN = {"Origin": "https://shop.example"}
@@ -126,3 +128,23 @@ def _first_answer(url: str) -> httpx.Response:
         except httpx.TransportError:
             assert time.monotonic() < deadline
             time.sleep(0.1)
+
+
+def test_an_error_nobody_expected_is_an_answer_with_its_headers(
+    scored: Platform, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = create_app(scored.settings)
+
+    @app.get("/api/churn/broken")
+    async def broken() -> None:
+        raise RuntimeError("a secret of the inside")
+
+    async def asked() -> httpx.Response:
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+            return await client.get("/api/churn/broken")
+
+    answer = asyncio.run(asked())
+    assert (answer.status_code, answer.json()) == (500, {"detail": "the service failed; the cause is in its log"})
+    assert (answer.headers["cache-control"], answer.headers["x-content-type-options"]) == ("no-store", "nosniff")
+    assert "a secret of the inside" in caplog.text

@@ -5,6 +5,7 @@ All its checks are on, with one exception: that a request which fits the schema 
 for example, who has not cancelled.
 """
 
+import shutil
 import socket
 import time
 from collections import Counter
@@ -124,7 +125,8 @@ def test_thousands_of_answers_are_as_the_document_says(whole: httpx.Client) -> N
 
 def test_without_a_model_and_scores_it_answers_503_as_the_document_says(tmp_path: Path, empty_mlflow: Path) -> None:
     (tmp_path / "folder").mkdir()
-    away = {"database_url": f"sqlite:///{tmp_path}/folder", "mlflow_tracking_uri": f"sqlite:///{empty_mlflow}"}
+    store = shutil.copy(empty_mlflow, tmp_path / "mlflow.db")  # what is asked is told to MLflow
+    away = {"database_url": f"sqlite:///{tmp_path}/folder", "mlflow_tracking_uri": f"sqlite:///{store}"}
     with running(platform_in(tmp_path, **away).settings) as client:
         eventually(lambda: client.get(HEALTH).json()["registry_reachable"])
         answered = asked(client, 3, ["examples", "fuzzing"], [*EVERYWHERE, "503"])
@@ -177,7 +179,8 @@ def never() -> Iterator[bytes]:
 @contextmanager
 def batches_at_work(client: httpx.Client, count: int) -> Iterator[None]:
     """So many whose bodies are waited for."""
-    head = b"POST /api/churn/batch_predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\nExpect: 100-continue\r\n\r\n"
+    line, headers = b"POST /api/churn/batch_predict HTTP/1.1", (b"Host: localhost", b"Content-Length: 9")
+    head = b"\r\n".join([line, *headers, b"Expect: 100-continue", b"", b""])
     with ExitStack() as connections:
         for _ in range(count):
             caller = connections.enter_context(socket.create_connection((client.base_url.host, client.base_url.port)))

@@ -19,7 +19,7 @@ from starlette.applications import Starlette
 
 from churn.settings import Settings
 from serving import log
-from serving.guard import Guard
+from serving.guard import STORE_READS, Guard
 from serving.keys import new_key
 from serving.nearby import is_loopback, listens_nearby
 from serving.protocol import BoundedHttp
@@ -355,7 +355,7 @@ def test_while_draining_every_answer_closes_its_connection(tmp_path: Path) -> No
         answer = in_process(app, path)
         assert (answer.status_code, answer.headers["connection"]) == (status, "close")
     app.state.guard.at_work = settings.max_requests
-    answer = in_process(app, "/api/churn/health")
+    answer = in_process(app, "/nothing")
     assert (answer.status_code, answer.headers["connection"]) == (503, "close")
 
 
@@ -398,3 +398,26 @@ def test_a_head_in_pieces_is_put_together(opened: Behind) -> None:
     time.sleep(0.05)
     connection.sendall(b"alhost\r\nConnection: close\r\n\r\n")
     assert answer_on(connection)[0] == 200
+
+
+def _asked(path: str) -> dict[str, Any]:
+    headers = [(b"host", b"127.0.0.1")]
+    return {"type": "http", "path": path, "method": "GET", "headers": headers, "server": ("127.0.0.1", 8000)}
+
+
+def test_a_store_that_hangs_takes_no_more_than_its_share_of_the_service(tmp_path: Path) -> None:
+    guard = Guard(Settings(home=tmp_path, _env_file=None))  # type: ignore[call-arg]
+    guard.at_work = guard.store_reads = STORE_READS
+    for path in ("/api/churn/top", "/api/churn/top.csv", "/api/churn/customers/1", "/api/churn/profit"):
+        refusal = guard.refusal(_asked(path))
+        assert refusal is not None and refusal.status == 503, path
+    for path in (PREDICT, "/api/churn/health", "/metrics"):
+        assert guard.refusal(_asked(path)) is None, path
+
+
+def test_health_and_metrics_answer_however_much_is_at_work(tmp_path: Path) -> None:
+    guard = Guard(Settings(home=tmp_path, max_requests=1, _env_file=None))  # type: ignore[call-arg]
+    guard.at_work = 1
+    assert guard.refusal(_asked(PREDICT)) is not None
+    for path in ("/api/churn/health", "/metrics", "/livez", "/readyz"):
+        assert guard.refusal(_asked(path)) is None, path

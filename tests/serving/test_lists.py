@@ -332,7 +332,7 @@ def test_before_the_first_publication_all_is_empty_and_nothing_fails(scored: Pla
     with running(scored.settings) as client:
         assert client.get(TOP).json()["matching"] == 0
         sheet, profit = client.get(SHEET), client.get(PROFIT).json()
-        assert (sheet.status_code, sheet.text) == (200, ",".join(HEADER) + "\r\n")
+        assert (sheet.status_code, sheet.text) == (200, ",".join(f'"{name}"' for name in HEADER) + "\r\n")
         assert sheet.headers["content-disposition"] == 'attachment; filename="churn.csv"'
         assert (profit["as_of"], profit["threshold"], profit["customers_scored"], profit["points"]) == (
             None,
