@@ -160,7 +160,15 @@ async def readyz(request: Request) -> schemas.Alive:
     return schemas.Alive(status="ready")
 
 
-@probes.get("/metrics", summary="What Prometheus asks for", response_class=PlainTextResponse, responses=schemas.GUARDED)
+_TEXT = {"text/plain": {"schema": {"type": "string"}, "example": "churn_model_version 3.0\n"}}
+
+
+@probes.get(
+    "/metrics",
+    summary="What Prometheus asks for",
+    response_class=PlainTextResponse,
+    responses={**schemas.GUARDED, 200: {"content": _TEXT}},
+)
 async def metrics(request: Request) -> Response:
     """Requests and their seconds, predictions and their probabilities, which version since when, what failed."""
     parts = parts_of(request)

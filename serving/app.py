@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import anyio
 from fastapi import FastAPI
@@ -80,6 +81,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     add_redoc(app)
     add_charts(app)
     _add_page(app)
+    _describe_keys(app)
     errors.install(app, retry_after=max(1, math.ceil(settings.registry_poll_seconds)))
     # The last one added is the first to see a request: what is refused is answered, counted and headed like the rest.
     app.add_middleware(GuardMiddleware, guard=guard)
@@ -148,6 +150,20 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         for thread in background:
             thread.stop()
         gc.unfreeze()
+
+
+def _describe_keys(app: FastAPI) -> None:
+    """Tell readers of the documentation, and `/docs`, where a key goes; where none is set, none is asked for."""
+    described = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        document = described()
+        where = {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "Where CHURN_API_KEYS is set"}
+        document["components"]["securitySchemes"] = {"ApiKey": where}
+        document["security"] = [{}, {"ApiKey": []}]
+        return document
+
+    app.openapi = openapi  # type: ignore[method-assign]
 
 
 def _add_page(app: FastAPI) -> None:

@@ -49,7 +49,7 @@ def router(settings: Settings) -> APIRouter:
         "/predict/events",
         summary="Score one customer from raw events",
         response_model=event_schemas.EventsPrediction,
-        responses=schemas.REFUSALS | schemas.BUSY,
+        responses=schemas.SCORED | schemas.REFUSALS | schemas.BUSY,
         openapi_extra=schemas.request_body(event_schemas.request_schema(contract), event_schemas.example(contract)),
     )
     async def predict_events(request: Request) -> Response:

@@ -39,21 +39,21 @@ class EstimateInfo(BaseModel):
 class CalibrationInfo(BaseModel):
     """A tenth of the hold-out by probability: what was predicted, and what happened."""
 
-    predicted: float
-    observed: float
-    rows: float
-    low: float
-    high: float
+    predicted: float = Field(examples=[0.04])
+    observed: float = Field(examples=[0.05])
+    rows: float = Field(examples=[1777.2])
+    low: float = Field(examples=[0.04])
+    high: float = Field(examples=[0.06])
 
 
 class ProfitInfo(BaseModel):
     """What contacting everybody from a threshold on would have come to on the hold-out."""
 
-    threshold: float
-    contacts: float
-    profit: float
-    low: float
-    high: float
+    threshold: float = Field(examples=[0.33])
+    contacts: float = Field(examples=[412])
+    profit: float = Field(examples=[8100.0])
+    low: float = Field(examples=[5200.0])
+    high: float = Field(examples=[11000.0])
 
 
 class Evaluation(BaseModel):
@@ -65,6 +65,6 @@ class Evaluation(BaseModel):
     customers: int | None = Field(examples=[17772])
     churned: int | None = Field(examples=[729])
     churn_rate: float | None = Field(examples=[0.041])
-    metrics: dict[str, EstimateInfo]
+    metrics: dict[str, EstimateInfo] = Field(examples=[{"roc_auc": {"value": 0.75, "low": 0.72, "high": 0.78}}])
     calibration: list[CalibrationInfo]
     profit: list[ProfitInfo]

@@ -93,7 +93,7 @@ def top_csv(
 @router.get(
     "/customers/{customer_id:path}",
     summary="What was last published of one customer",
-    responses=schemas.AWAY | _UNKNOWN,
+    responses=schemas.AWAY | _UNKNOWN | _REFUSED,
 )
 def customer(
     request: Request, customer_id: Annotated[str, Path(description="as in the event log", examples=["100042"])]

@@ -36,8 +36,8 @@ direct = APIRouter(prefix="/api/churn", tags=["predictions"], responses=schemas.
     "/predict",
     summary="Score one customer",
     response_model=schemas.Prediction,
-    responses=schemas.REFUSALS | schemas.AWAY,
-    openapi_extra=schemas.request_body(schemas.CUSTOMER, schemas.EXAMPLE),
+    responses=schemas.SCORED | schemas.REFUSALS,
+    openapi_extra=schemas.request_body(schemas.CUSTOMER, schemas.EXAMPLE, schemas.CUSTOMER_KEY),
 )
 async def predict(request: Request) -> Response:
     """Takes one object with the core features, gives the probability and the decision.
@@ -62,8 +62,8 @@ async def predict(request: Request) -> Response:
     "/batch_predict",
     summary="Score up to 100,000 customers",
     response_model=schemas.Predictions,
-    responses=schemas.REFUSALS | schemas.AWAY | schemas.BUSY,
-    openapi_extra=schemas.request_body(schemas.CUSTOMERS, [schemas.EXAMPLE]),
+    responses=schemas.SCORED | schemas.REFUSALS | schemas.BUSY,
+    openapi_extra=schemas.request_body(schemas.CUSTOMERS, [schemas.EXAMPLE], schemas.CUSTOMER_KEY),
 )
 async def batch_predict(request: Request) -> Response:
     """Takes an array of customers, gives one prediction for each, in the same order and as if it were alone.
@@ -92,7 +92,7 @@ def _score_batch(parts: Parts, serving: Serving, body: bytes, key: str | None) -
     "/explain",
     summary="Score one customer and say why",
     response_model=Explanation,
-    responses=schemas.REFUSALS | schemas.AWAY,
+    responses=schemas.SCORED | schemas.REFUSALS,
     openapi_extra=schemas.request_body(schemas.CUSTOMER, schemas.EXAMPLE),
 )
 async def explain(

@@ -12,6 +12,11 @@ from serving.rules import expected
 EXAMPLE: dict[str, float] = {f.name: f.example for f in CORE_FEATURES}
 
 
+def _like(**example: Any) -> ConfigDict:
+    """What such an answer looks like, for the documentation."""
+    return ConfigDict(json_schema_extra={"examples": [example]})
+
+
 def _property(feature: Feature) -> dict[str, Any]:
     kind: Any = "integer" if feature.whole else "number"
     return {
@@ -39,9 +44,36 @@ CUSTOMERS: dict[str, Any] = {
 }
 
 
-def request_body(schema: dict[str, Any], example: Any) -> dict[str, Any]:
-    """OpenAPI's description of a JSON body; the bodies are read by hand, in bulk."""
-    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema, "example": example}}}}
+def request_body(schema: dict[str, Any], example: Any, *parameters: dict[str, Any]) -> dict[str, Any]:
+    """OpenAPI's description of a JSON body, and of headers; the bodies are read by hand, in bulk."""
+    content = {"application/json": {"schema": schema, "example": example}}
+    return {"requestBody": {"required": True, "content": content}, "parameters": list(parameters)}
+
+
+CUSTOMER_KEY: dict[str, Any] = {
+    "name": "X-Customer-Key",
+    "in": "header",
+    "required": False,
+    "description": "Any text that stays the same for a customer: a challenger answers a share of the keys, where one "
+    "is set. Without it the version in production answers.",
+    "schema": {"type": "string", "examples": ["100042"]},
+}
+SCORED: dict[int | str, dict[str, Any]] = {
+    200: {
+        "headers": {
+            "X-Model-Version": {
+                "description": "which version answered",
+                "required": True,
+                "schema": {"type": "string"},
+            },
+            "X-Model": {
+                "description": "which of its models; of a batch, mixed where both did",
+                "required": True,
+                "schema": {"type": "string", "enum": ["core", "full", "mixed"]},
+            },
+        }
+    }
+}
 
 
 class Prediction(BaseModel):
@@ -66,6 +98,35 @@ class Predictions(BaseModel):
 
 class Health(BaseModel):
     """Whether the service answers, with which model, and how fresh everything is."""
+
+    model_config = _like(
+        status="healthy",
+        model_loaded=True,
+        timestamp="2018-11-19T06:00:00Z",
+        model_version="3",
+        model_since="2018-11-19T02:10:04Z",
+        model_note=None,
+        registry_reachable=True,
+        last_registry_check="2018-11-19T05:59:58Z",
+        production_version="3",
+        last_error=None,
+        scores_reachable=True,
+        last_scores_check="2018-11-19T05:59:58Z",
+        scores_as_of="2018-11-19",
+        scores_published_at="2018-11-19T02:00:30Z",
+        customers_scored=17_772,
+        scores_age_days=0,
+        scores_stale=False,
+        local_copy=False,
+        challenger_version=None,
+        challenger_share=None,
+        challenger_shadow=None,
+        challenger_note=None,
+        draining=False,
+        requests_at_work=1,
+        predictions_logged=1_024,
+        predictions_dropped=0,
+    )
 
     status: Literal["healthy", "waiting for a model"]
     model_loaded: bool
@@ -132,6 +193,35 @@ class ModelsInfo(BaseModel):
 class ModelInfo(BaseModel):
     """What the served version is. What stands outside ``models`` is its core model's."""
 
+    model_config = _like(
+        model_type="Blend of Logistic Regression and XGBoost",
+        features=["total_sessions", "avg_session_duration"],
+        target="churn",
+        model_path="models:/churn/3",
+        last_updated="2018-11-19T02:10:00Z",
+        model_version="3",
+        serving_since="2018-11-19T02:10:04Z",
+        threshold=0.33,
+        trained_on_rows=120_000,
+        trained_on_customers=17_000,
+        churn_rate=0.041,
+        importance={"total_sessions": 0.6, "avg_session_duration": 0.4},
+        models={
+            "core": {
+                "model_type": "Blend of Logistic Regression and XGBoost",
+                "features": ["total_sessions"],
+                "threshold": 0.33,
+                "trained_on_rows": 120_000,
+                "trained_on_customers": 17_000,
+                "churn_rate": 0.041,
+                "importance": {"total_sessions": 1.0},
+            },
+            "full": None,
+        },
+        model_note=None,
+        origin={"as_of": "2018-11-19", "holdout_customers": "17772", "holdout_churned": "729"},
+    )
+
     model_type: str = Field(examples=["XGBoost Classifier"])
     features: list[str] = Field(description="what every customer must bring")
     target: str = Field(examples=["churn"])
@@ -154,6 +244,19 @@ class ModelInfo(BaseModel):
 
 class FeatureInfo(BaseModel):
     """One input of the model."""
+
+    model_config = _like(
+        name="time_since_last_activity",
+        kind="days",
+        unit="days",
+        whole=False,
+        minimum=0,
+        maximum=36525,
+        meaning="days from the last event to the cut-off",
+        expected="a number from 0 to 36,525 (days)",
+        example=2,
+        required=True,
+    )
 
     name: str
     kind: Literal["count", "seconds", "days", "ratio", "flag"]
@@ -181,6 +284,19 @@ class ProblemInfo(BaseModel):
 class Refusal(BaseModel):
     """Why the request was not answered: at most 20 problems, and how many there are."""
 
+    model_config = _like(
+        detail=[
+            {
+                "field": "total_sessions",
+                "found": "-3",
+                "expected": "a whole number from 0 to 1,000,000,000",
+                "loc": ["body", "total_sessions"],
+                "msg": "total_sessions: found -3, expected a whole number from 0 to 1,000,000,000",
+            }
+        ],
+        error_count=1,
+    )
+
     detail: list[ProblemInfo]
     error_count: int
 
@@ -188,11 +304,15 @@ class Refusal(BaseModel):
 class Failure(BaseModel):
     """Why the service cannot answer now."""
 
+    model_config = _like(detail="no model is loaded yet; it is there as soon as a version is promoted to Production")
+
     detail: str
 
 
 class Alive(BaseModel):
     """A probe's answer."""
+
+    model_config = _like(status="alive")
 
     status: str
 

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from typing import Any
 
 import httpx
 import pytest
@@ -148,3 +149,29 @@ def test_an_error_nobody_expected_is_an_answer_with_its_headers(
     assert (answer.status_code, answer.json()) == (500, {"detail": "the service failed; the cause is in its log"})
     assert (answer.headers["cache-control"], answer.headers["x-content-type-options"]) == ("no-store", "nosniff")
     assert "a secret of the inside" in caplog.text
+
+
+def test_everything_in_the_document_has_an_example(client: httpx.Client) -> None:
+    document = client.get("/openapi.json").json()
+    schemas = document["components"]["schemas"]
+
+    def shown(schema: dict[str, Any]) -> bool:
+        if "$ref" in schema:
+            return shown(schemas[schema["$ref"].rpartition("/")[2]])
+        if {"example", "examples", "const", "enum", "default"} & set(schema):
+            return True
+        if schema.get("type") == "array":
+            return shown(schema["items"])
+        if "anyOf" in schema:
+            return any(shown(one) for one in schema["anyOf"] if one.get("type") != "null")
+        return bool(schema.get("properties")) and all(map(shown, schema["properties"].values()))
+
+    bodies = [
+        (f"{method} {path}", body)
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
+        for part in [operation.get("requestBody", {}), *operation["responses"].values()]
+        for body in part.get("content", {}).values()
+    ]
+    assert len(bodies) > 60
+    assert [name for name, body in bodies if "example" not in body and not shown(body["schema"])] == []
