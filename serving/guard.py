@@ -34,6 +34,7 @@ class Guard:
     def __init__(self, settings: Settings, *, batches: int = BATCHES) -> None:
         """Raises BadInput where a key's digest is none."""
         self._keys = Keys(settings.api_keys)
+        self._origins = bool(settings.cors_origins)
         self._most, self._most_batches = settings.max_requests, batches
         self.limit = _limit(settings.request_seconds)
         self.at_work = 0
@@ -60,7 +61,7 @@ class Guard:
 
     def _stranger(self, scope: Scope, path: str) -> Reply | None:
         if not self._keys:
-            return _from_elsewhere(scope)
+            return _from_elsewhere(scope, origins=self._origins)
         # A browser asks for leave before it sends the key.
         if path in _OPEN or path.startswith(_OPEN_FOLDERS) or scope["method"] == "OPTIONS":
             return None
@@ -104,8 +105,9 @@ def _is_batch(scope: Scope) -> bool:
     return scope["path"] in _BATCH_PATHS and scope["method"] == "POST"
 
 
-def _from_elsewhere(scope: Scope) -> Reply | None:
-    """Without keys, this machine alone is answered."""
+def _from_elsewhere(scope: Scope, *, origins: bool) -> Reply | None:
+    """Without keys, this machine alone is answered, and of its browsers no page of another site (``origins``: the
+    settings name some that may)."""
     server = scope.get("server")
     way = arrival(server[0] if server else None)
     if way is Arrival.OUTSIDE:
@@ -114,6 +116,8 @@ def _from_elsewhere(scope: Scope) -> Reply | None:
         for name, value in scope["headers"]:
             if name == b"host" and not names_this_machine(value):
                 return _another_name(value)
+            if name == b"sec-fetch-site" and value == b"cross-site" and scope["method"] == "POST" and not origins:
+                return _ANOTHER_SITE
     return None
 
 
@@ -143,6 +147,11 @@ def _busy(status: int, detail: str) -> Reply:
 _KEY_MISSING = _no_key("nothing")
 _KEY_UNKNOWN = _no_key("a key that is not known")
 _FAR = Reply.refusal(refused(403, "a connection from outside this machine", _KEYS_WANTED, field="connection"))
+_ANOTHER_SITE = Reply.refusal(
+    refused(
+        403, "a page of another site", "its origin in CHURN_CORS_ORIGINS, or " + _KEYS_WANTED, field="Sec-Fetch-Site"
+    )
+)
 _OVERLOADED = _busy(503, "too many requests at work; try again in a second")
 _STORE_BUSY = _busy(503, "the score database is slow or away, and enough requests wait for it; try again in a second")
 _BATCHES_WAIT = _busy(429, "too many batches at work or waiting; try again in a second")

@@ -421,3 +421,15 @@ def test_health_and_metrics_answer_however_much_is_at_work(tmp_path: Path) -> No
     assert guard.refusal(_asked(PREDICT)) is not None
     for path in ("/api/churn/health", "/metrics", "/livez", "/readyz"):
         assert guard.refusal(_asked(path)) is None, path
+
+
+def test_without_keys_a_page_of_another_site_posts_nothing(tmp_path: Path) -> None:
+    post = _asked(PREDICT) | {"method": "POST"}
+    crossing = post | {"headers": [*post["headers"], (b"sec-fetch-site", b"cross-site")]}
+    own = post | {"headers": [*post["headers"], (b"sec-fetch-site", b"same-origin")]}
+    guard = Guard(Settings(home=tmp_path, _env_file=None))  # type: ignore[call-arg]
+    refusal = guard.refusal(crossing)
+    assert refusal is not None and refusal.status == 403
+    assert guard.refusal(own) is None and guard.refusal(crossing | {"method": "GET"}) is None
+    named = Settings(home=tmp_path, cors_origins=("https://shop.example",), _env_file=None)  # type: ignore[call-arg]
+    assert Guard(named).refusal(crossing) is None
