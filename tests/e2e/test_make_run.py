@@ -150,8 +150,16 @@ def test_the_api_follows_the_registry_without_a_restart(platform: Platform) -> N
     )
 
 
+def _command(process: psutil.Process) -> str:
+    """Its command line; empty for one that has ended by now, as a task's process may at any time."""
+    try:
+        return " ".join(process.cmdline())
+    except psutil.NoSuchProcess:
+        return ""
+
+
 def test_the_api_goes_on_answering_while_the_registry_is_away(platform: Platform) -> None:
-    mlflow = [p for p in platform.family() if f"--port {platform.ports[1]}" in " ".join(p.cmdline())]
+    mlflow = [p for p in platform.family() if f"--port {platform.ports[1]}" in _command(p)]
     assert mlflow
     for process in mlflow:
         process.suspend()
