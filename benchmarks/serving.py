@@ -26,6 +26,7 @@ from typing import Any
 
 import httpx
 import numpy as np
+import pyarrow as pa
 
 from benchmarks import results
 from benchmarks.load import Load, NoGenerator, generator, load, pinned
@@ -37,6 +38,7 @@ from churn.steps.ingest import ingest
 from churn.steps.land_demo import land_demo
 from churn.steps.score import score
 from churn.steps.train import train
+from serving.bodies import ARROW
 
 CUSTOMER = {f.name: int(f.example) if f.whole else f.example for f in CORE_FEATURES}
 EVERYTHING = {f.name: int(f.example) if f.whole else f.example for f in FEATURES}
@@ -246,24 +248,36 @@ def batches(settings: Settings, repeats: int = 15) -> str:
         for features, model in ((CORE_FEATURES, models.core), (FEATURES, models.full)):
             rows = _rows(features, _BATCH)
             table = np.array([list(row.values()) for row in rows], dtype=np.float64)
-            body = json.dumps(rows).encode()
-            whole, inside = [], []
-            for turn in range(repeats + 2):
-                start = time.perf_counter()
-                answer = client.post(url + "/api/churn/batch_predict", content=body, headers=_JSON)
-                middle = time.perf_counter()
-                model.decide(model.predict_proba(table))
-                end = time.perf_counter()
-                assert answer.status_code == 200, answer.text[:500]
-                if turn >= 2:
-                    whole.append(middle - start)
-                    inside.append(end - middle)
-            w, i = statistics.median(whole) * 1e3, statistics.median(inside) * 1e3
-            lines.append(f"| {len(features)} features | {w:.1f} | {i:.1f} | {i / w:.0%} |")
+            for form, body, headers in (("JSON", json.dumps(rows).encode(), _JSON), ("Arrow", _stream(rows), _ARROW)):
+                whole, inside = [], []
+                for turn in range(repeats + 2):
+                    start = time.perf_counter()
+                    answer = client.post(url + "/api/churn/batch_predict", content=body, headers=headers)
+                    middle = time.perf_counter()
+                    model.decide(model.predict_proba(table))
+                    end = time.perf_counter()
+                    assert answer.status_code == 200, answer.text[:500]
+                    assert answer.headers["content-type"] == headers["Content-Type"]
+                    if turn >= 2:
+                        whole.append(middle - start)
+                        inside.append(end - middle)
+                w, i = statistics.median(whole) * 1e3, statistics.median(inside) * 1e3
+                lines.append(f"| {len(features)} features, {form} | {w:.1f} | {i:.1f} | {i / w:.0%} |")
     return "\n".join(lines) + "\n"
 
 
 _JSON = {"Content-Type": "application/json"}
+_ARROW = {"Content-Type": ARROW, "Accept": ARROW}
+
+
+def _stream(rows: Sequence[Mapping[str, float]]) -> bytes:
+    """The rows as an Arrow stream."""
+    table = pa.Table.from_pylist(list(rows))
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as stream:
+        stream.write_table(table)
+    content: bytes = sink.getvalue().to_pybytes()
+    return content
 
 
 def _rows(features: Sequence[Any], count: int) -> list[dict[str, float]]:

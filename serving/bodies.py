@@ -1,6 +1,7 @@
-"""From a request's bytes to JSON values, refusing what is too big, not JSON, or ambiguous."""
+"""From a request to its bytes and from them to JSON values, refusing what is too big, not JSON, or ambiguous."""
 
 import json
+import re
 from typing import Any
 
 from starlette.requests import ClientDisconnect, Request
@@ -9,16 +10,20 @@ from serving.errors import clipped, refused, shown
 
 ONE_LIMIT = 64 * 1024
 """Bytes for one customer: more than thirty times what every feature takes."""
+ARROW = "application/vnd.apache.arrow.stream"
+"""Content type of an Arrow IPC stream, which a batch may be instead of JSON."""
 BATCH_LIMIT = 64 * 1024 * 1024
 """Bytes for a batch: 100,000 customers take about 40 MB with the core features; with all, some 30,000 fit."""
 
 
-async def read(request: Request, limit: int) -> bytes:
-    """The body of a JSON request, never more than ``limit`` bytes of it. Raises Refused."""
+async def read(request: Request, limit: int, *, arrow: bool = False) -> bytes:
+    """The body of a JSON request, never more than ``limit`` bytes of it; ``arrow``: or of an Arrow stream. Raises
+    Refused."""
     kind = request.headers.get("content-type")
     # No type at all is taken as JSON: many scripts send none. A form is what a forgotten header looks like.
-    if kind is not None and not _is_json(kind):
-        raise refused(415, f"content type {shown(kind)}", "application/json")
+    if kind is not None and not _is_json(kind) and not (arrow and is_arrow(kind)):
+        wanted = f"application/json or {ARROW}" if arrow else "application/json"
+        raise refused(415, f"content type {shown(kind)}", wanted)
     size = request.headers.get("content-length", "0")
     if size.isdecimal() and int(size[:20]) > limit:
         raise refused(413, f"{int(size[:20]):,} bytes", f"at most {limit:,} bytes")
@@ -49,6 +54,32 @@ def parsed(body: bytes) -> Any:
         raise refused(422, found, "JSON") from None
     except ValueError:  # Python's own limit, against integers that take minutes to read
         raise refused(422, "an integer of thousands of digits", "a number in the range of its feature") from None
+
+
+def is_arrow(content_type: str | None) -> bool:
+    """Whether a content type says that the body is an Arrow stream."""
+    return content_type is not None and _plain(content_type) == ARROW
+
+
+def wants_arrow(accept: str | None) -> bool:
+    """Whether an answer is to be an Arrow stream: where ``Accept`` names it, and JSON with no higher ``q``."""
+    if accept is None or ARROW not in accept.lower():
+        return False
+    weights: dict[str, float] = {}
+    for part in accept.split(","):
+        kind, *parameters = part.split(";")
+        weights[_plain(kind)] = next(map(_weight, parameters), 1.0)
+    return weights.get(ARROW, 0.0) > 0 and weights[ARROW] >= weights.get("application/json", 0.0)
+
+
+def _weight(parameter: str) -> float:
+    name, _, value = parameter.partition("=")
+    is_number = re.fullmatch(r"[01](\.\d{0,3})?", value.strip())
+    return float(value) if name.strip().lower() == "q" and is_number else 1.0
+
+
+def _plain(content_type: str) -> str:
+    return content_type.partition(";")[0].strip().lower()
 
 
 def _is_json(content_type: str) -> bool:

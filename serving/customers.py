@@ -19,8 +19,9 @@ MAX_ROWS = 100_000
 NAMES: tuple[str, ...] = tuple(f.name for f in CORE_FEATURES)
 """What every customer must bring, in the order of the core model's columns."""
 
-_KNOWN = {f.name: f for f in FEATURES}
-_CORE_COLUMNS = [list(_KNOWN).index(name) for name in NAMES]
+KNOWN = {f.name: f for f in FEATURES}
+"""Every feature by its name."""
+_CORE_COLUMNS = [list(KNOWN).index(name) for name in NAMES]
 _ABSENT = object()
 
 
@@ -45,7 +46,8 @@ class Customers(NamedTuple):
 
 
 _CORE, _ALL = Rules(CORE_FEATURES), Rules(FEATURES)
-_NONE_FULL = np.empty((0, len(FEATURES)))
+NONE_FULL = np.empty((0, len(FEATURES)))
+"""Of customers none of whom brings every feature."""
 
 
 class _Fault(NamedTuple):
@@ -80,7 +82,7 @@ def of_body(body: bytes) -> Customers:
         _not_far_too_many(body)
         return many(bodies.parsed(body))
     if table.shape[1] == len(NAMES):
-        return Customers(table, _NONE_FULL, np.zeros(len(table), dtype=np.bool_))
+        return Customers(table, NONE_FULL, np.zeros(len(table), dtype=np.bool_))
     complete: NDArray[np.bool_] = np.asarray(~np.isnan(table).any(axis=1))
     return Customers(table[~complete][:, _CORE_COLUMNS], table[complete], complete)
 
@@ -122,11 +124,11 @@ def _parted(rows: Sequence[Any]) -> Customers | None:
     complete = np.zeros(len(rows), dtype=np.bool_)
     if longest <= len(NAMES):
         core = _CORE.table(rows)
-        return None if core is None else Customers(core, _NONE_FULL, complete)
+        return None if core is None else Customers(core, NONE_FULL, complete)
     for i, row in enumerate(rows):
         if not isinstance(row, dict):
             return None
-        if row.keys() == _KNOWN.keys():
+        if row.keys() == KNOWN.keys():
             complete[i] = True
         elif len(row) > len(NAMES) and not all(_fits(name, value) for name, value in row.items()):
             return None
@@ -136,7 +138,7 @@ def _parted(rows: Sequence[Any]) -> Customers | None:
 
 
 def _fits(name: str, value: Any) -> bool:
-    feature = _KNOWN.get(name)
+    feature = KNOWN.get(name)
     return feature is not None and fits(feature, value)
 
 
@@ -163,12 +165,13 @@ def _problem(fault: _Fault, index: int | None) -> Problem:
     if fault.name is None:
         return Problem("body", shown(fault.found), "an object with the features of one customer", index)
     found = "nothing" if fault.found is _ABSENT else shown(fault.found)
-    feature = _KNOWN.get(fault.name)
-    return Problem(fault.name, found, expected(feature) if feature else _instead(fault.name), index)
+    feature = KNOWN.get(fault.name)
+    return Problem(fault.name, found, expected(feature) if feature else instead(fault.name), index)
 
 
-def _instead(name: str) -> str:
-    close = get_close_matches(name[:100].lower(), _KNOWN, n=1)
+def instead(name: str) -> str:
+    """What is expected in the place of a name that no feature has."""
+    close = get_close_matches(name[:100].lower(), KNOWN, n=1)
     if close:
         return f"no such feature; did you mean {close[0]}?"
     return f"only the features {', '.join(NAMES)} and the others that /api/churn/features lists"

@@ -6,6 +6,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from churn.core.features import CORE_FEATURES, FEATURES, Feature
+from serving.bodies import ARROW
 from serving.customers import MAX_ROWS, NAMES
 from serving.rules import expected
 
@@ -50,6 +51,18 @@ def request_body(schema: dict[str, Any], example: Any, *parameters: dict[str, An
     return {"requestBody": {"required": True, "content": content}, "parameters": list(parameters)}
 
 
+def batch_body(example: Any, *parameters: dict[str, Any]) -> dict[str, Any]:
+    """OpenAPI's description of a batch: JSON or an Arrow stream."""
+    body = request_body(CUSTOMERS, example, *parameters)
+    body["requestBody"]["content"][ARROW] = {"schema": _STREAM | {"description": _STREAM_OF_CUSTOMERS}}
+    return body
+
+
+_STREAM: dict[str, Any] = {"type": "string", "format": "binary"}
+_STREAM_OF_CUSTOMERS = (
+    f"An Arrow IPC stream of 1 to {MAX_ROWS:,} rows, not compressed: a column of integers or floating-point numbers (a "
+    "flag's may be boolean) per feature, by its name, the required ones at least; no nulls"
+)
 CUSTOMER_KEY: dict[str, Any] = {
     "name": "X-Customer-Key",
     "in": "header",
@@ -73,6 +86,11 @@ SCORED: dict[int | str, dict[str, Any]] = {
             },
         }
     }
+}
+
+_STREAM_OF_SCORES = "An Arrow IPC stream: churn_prediction (int8), churn_probability and no_churn_probability (float64)"
+SCORED_MANY: dict[int | str, dict[str, Any]] = {
+    200: SCORED[200] | {"content": {ARROW: {"schema": _STREAM | {"description": _STREAM_OF_SCORES}}}}
 }
 
 
@@ -321,6 +339,9 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
     413: {"model": Refusal, "description": "The body is too large"},
     415: {"model": Refusal, "description": "The body is not JSON by its content type"},
     422: {"model": Refusal, "description": "Names each field, what came and what was expected"},
+}
+REFUSALS_OF_MANY: dict[int | str, dict[str, Any]] = REFUSALS | {
+    415: {"model": Refusal, "description": "The body is neither JSON nor an Arrow stream by its content type"}
 }
 _LATER = {"Retry-After": {"description": "seconds", "required": True, "schema": {"type": "integer", "minimum": 1}}}
 AWAY: dict[int | str, dict[str, Any]] = {

@@ -44,9 +44,9 @@ def model_folders(downloaded: Path) -> dict[str, Path]:
     for one that never had it.
     """
     configure()
-    from mlflow.models import Model
+    from mlflow.utils.yaml_utils import read_yaml  # mlflow.models needs pandas, which the API's image does not have
 
-    stored = Model.load(str(downloaded)).flavors["python_function"]["artifacts"]
+    stored = read_yaml(str(downloaded), "MLmodel")["flavors"]["python_function"]["artifacts"]
     return {name: downloaded / "artifacts" / name for name in (CORE, FULL) if name == CORE or name in stored}
 
 
