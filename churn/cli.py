@@ -1,6 +1,7 @@
 """The command line: one command per step. ``churn --help`` tells the story of a night in order."""
 
 import getpass
+import sys
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Literal
@@ -227,6 +228,47 @@ def evaluate(
         as_json,
         lambda report: f"{text_of(report)}\nKept in {report.text_path} and {report.json_path}",
     )
+
+
+@app.command()
+def prune(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="List what would go, and its size.")] = False,
+    restored: Annotated[
+        bool, typer.Option("--restored", help="After a backup was restored: also who was forgotten since.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Remove what is older than it is kept for: CHURN_KEEP_EVENTS_DAYS, …_SCORES_DAYS and the like.
+
+    Every night does it by itself. Landing files, the ledger and models are never touched, nor what the monitor or a
+    model at Production or Staging still needs. Example: [bold]churn prune --dry-run[/]
+    """
+    from churn.steps.prune import prune as step
+    from churn.steps.prune import text_of
+
+    run(lambda s: step(s, _today(), dry_run=dry_run, restored=restored, progress=say), as_json, text_of)
+
+
+@app.command()
+def forget(
+    customer: Annotated[
+        str, typer.Argument(help="Customer id; `-` reads it from standard input, which no shell history keeps.")
+    ],
+    landing: Annotated[
+        bool, typer.Option("--landing", help="Write the raw files in the landing folder anew without them, too.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Erase a customer everywhere and keep a receipt; no later ingestion brings them back.
+
+    The id is written nowhere: the receipt, in <home>/erasures, has a salted hash of it, and what was left and why.
+    Example: [bold]printf 1000042 | churn forget -[/]
+    """
+    from churn.steps.forget import forget as step
+    from churn.steps.forget import text_of
+
+    given = sys.stdin.readline() if customer == "-" else customer
+    run(lambda s: step(s, given, who=_who(), landing=landing, progress=say), as_json, text_of)
 
 
 def _today() -> date:

@@ -76,6 +76,9 @@ class Settings(BaseSettings):
     api_port: int = 8000
     api_host: str = "127.0.0.1"
     """Address the API listens on; any other than this machine's own asks for API keys."""
+    api_published_on: str = ""
+    """In a container: the address of the host on which its port is published. It then decides, in place of
+    `api_host`, whether API keys are asked for."""
     api_workers: Annotated[int, Field(ge=1)] = 1
     """Processes of the API. Each holds its own copy of the model, of some megabytes."""
     airflow_password: str = "admin"  # noqa: S105 - known on purpose: it listens on this machine only
@@ -104,6 +107,33 @@ class Settings(BaseSettings):
     """Share of the API's predictions that are kept, with their inputs, under `<home>/predictions`."""
     prediction_log_seconds: Annotated[float, Field(gt=0)] = 60.0
     """How often they are written, a file each time; sooner where many wait."""
+
+    keep_events_days: Annotated[int, Field(ge=90)] | None = None
+    """What `churn prune` leaves of each place, in days. Events: all of them, because a customer's totals are counted
+    from the first one on. What training and the last outcomes need stays in any case."""
+    keep_quarantine_days: Annotated[int, Field(ge=7)] = 180
+    """Rows that broke the contract, after their file came: time to mend the source, and no archive of its mistakes."""
+    keep_features_days: Annotated[int, Field(ge=7)] = 90
+    """Made again from the events at any time. The nights that the monitor looks at stay in any case."""
+    keep_panels_days: Annotated[int, Field(ge=7)] = 90
+    """Those of the versions at Production and Staging stay in any case: the gate measures on them."""
+    keep_reports_days: Annotated[int, Field(ge=7)] = 400
+    """Drift, monitoring and validation pages: a year can be compared with the one before. Decisions stay for good."""
+    keep_scores_days: Annotated[int, Field(ge=30)] = 400
+    """Published scores, as the reports. Those whose outcomes are still looked at stay in any case."""
+    keep_reasons_days: Annotated[int, Field(ge=2)] = 90
+    """Why each customer was scored so: nine tenths of the score book, some 22 MB a night for 17,772 customers."""
+    keep_predictions_days: Annotated[int, Field(ge=30)] = 90
+    """The log of the API's predictions. The drift report compares the last 29 days of it."""
+    keep_logs_days: Annotated[int, Field(ge=1)] = 30
+    """Logs of the services and of Airflow's tasks, after their last line."""
+    keep_log_megabytes: Annotated[float, Field(gt=0)] = 50.0
+    """A service's log that is larger becomes `<name>.log.1`, in place of the one before, and begins anew."""
+    airflow_logs: Path | None = Field(
+        default=None,
+        validation_alias=AliasChoices("CHURN_AIRFLOW_LOGS", "AIRFLOW__LOGGING__BASE_LOG_FOLDER", "airflow_logs"),
+    )
+    """Where Airflow keeps its tasks' logs; default `<home>/airflow/logs`."""
 
     @field_validator("cors_origins", "approvers", "alert_emails", "api_keys", mode="before")
     @classmethod

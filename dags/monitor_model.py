@@ -3,19 +3,22 @@
 
 **What** — looks whether today's scores are there, lets published scores meet the outcomes that are known by now, warns
 early when customers leave faster or slower than the scores expected, and asks for a retraining when that is called for.
+Removes what is older than it is kept for (`CHURN_KEEP_…`); only on a run of today, because the past is no clock.
 
 **When** — as soon as `score_nightly` has published a night's scores, for that night; and daily when scores are due
 (`CHURN_SCORES_DUE`, 06:00 UTC), so that scores that never came are noticed. Or from the form.
 
 **When it fails** — `monitor` says what it could not read; nothing that is published changes. Clear the task. Stale
 scores are an alert, not a failure: look at the last runs of `ingest_events` and `score_nightly`.
-`request_retraining` being *skipped* is no failure: nobody needs a new model.
+`request_retraining` being *skipped* is no failure: nobody needs a new model. `prune` gives way to a step that is at
+work and is tried again; what it removed stays removed, and the next night goes on.
 """
 
 from datetime import UTC, datetime
 from typing import Any
 
 from airflow.sdk import dag, task
+from airflow.sdk.exceptions import AirflowSkipException
 from churn_alerts import tell
 from churn_assets import RETRAIN_REQUESTED, SCORES
 from churn_run import AS_OF, HOUSE, ask_for_retraining, run_date, run_step
@@ -56,6 +59,16 @@ def monitor_model() -> None:
     def request_retraining(*, outlet_events: Any) -> dict[str, Any]:
         return ask_for_retraining(outlet_events, RETRAIN_REQUESTED, ("performance", "early_warning"))
 
+    @task
+    def prune() -> dict[str, Any]:
+        from churn.steps.prune import prune as step
+
+        today = datetime.now(UTC).date()
+        if run_date() != today:
+            raise AirflowSkipException(f"a look at a past night removes nothing: {today} does")
+        return run_step(step, today)
+
+    prune()  # stands alone: a disk must not fill up because a model is missing
     check_freshness()  # stands alone: whether today's scores are late says nothing about those that are there
     monitor() >> request_retraining()
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from churn.core.promotion import evidence_hash
+from churn.core.evidence import evidence_hash
 from churn.io.lake import Lake, write_json
 from churn.io.ledger import Entry, Ledger, moves
 from churn.io.registry import Registry

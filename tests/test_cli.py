@@ -14,7 +14,7 @@ from churn.settings import Settings
 TODAY = datetime.now(UTC).date()
 STEPS = (
     "simulate", "ingest", "features", "train", "compare", "promote", "score", "drift", "monitor", "rollback", "history",
-    "replay", "evaluate",
+    "replay", "evaluate", "prune", "forget",
 )  # fmt: skip
 
 

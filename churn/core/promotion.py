@@ -1,7 +1,5 @@
 """Champion against challenger: whether a new model may replace the one in production."""
 
-import hashlib
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -15,9 +13,7 @@ from churn.core.gate_rows import checked_rows, parts
 from churn.core.paired import Rows, log_losses, relative
 from churn.core.promotion_policy import PromotionPolicy
 
-__all__ = ["Decision", "PromotionPolicy", "decide", "evidence_hash", "guard"]
-
-_HASHED = ("challenger", "champion", "promote", "reasons", "evidence")
+__all__ = ["Decision", "PromotionPolicy", "decide", "guard"]
 
 
 @dataclass(frozen=True)
@@ -101,16 +97,6 @@ def guard(
         else not_worse(measure, change, margin, policy.level)
     )
     return Decision(shown.passed, (shown.reason,), {**_sample(rows, policy), "criteria": {shown.name: asdict(shown)}})
-
-
-def evidence_hash(report: Mapping[str, Any]) -> str:
-    """sha256 of what a decision says and rests on, the same after its way through JSON.
-
-    Over ``challenger`` ``champion`` ``promote`` ``reasons`` ``evidence``; raises KeyError where one is missing.
-    """
-    hashed = {name: report[name] for name in _HASHED}
-    text = json.dumps(hashed, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def reasons_of(criteria: Iterable[Criterion]) -> tuple[str, ...]:

@@ -63,12 +63,35 @@ class Checks:
             db.execute(sa.insert(CHECKS).values(**vars(check)))
         return check
 
-    def all(self, what: What | None = None, *, until: date | None = None, limit: int | None = None) -> list[Check]:
-        """Checks of one kind or of all, up to and with the date ``until``, the newest date first."""
+    def newest_night(self) -> date | None:
+        """The last date of which anything was checked."""
+        with self._database.transaction() as db:
+            found: date | None = db.execute(sa.select(sa.func.max(CHECKS.c.as_of))).scalar()
+        return found
+
+    def headlines(self, since: date, until: date) -> list[Check]:
+        """What the checks of these nights came to, both included, without their details; the newest date first."""
+        columns = [c for c in CHECKS.c if c.name != "detail"]
+        query = sa.select(*columns).where(CHECKS.c.as_of.between(since, until))
+        with self._database.transaction() as db:
+            found = [Check(**row._mapping, detail={}) for row in db.execute(query)]
+        return sorted(found, key=lambda c: (c.as_of, c.checked_at), reverse=True)
+
+    def all(
+        self,
+        what: What | None = None,
+        *,
+        since: date | None = None,
+        until: date | None = None,
+        limit: int | None = None,
+    ) -> list[Check]:
+        """Checks of one kind or of all, from ``since`` to ``until``, both included, the newest date first."""
         newest = (CHECKS.c.as_of.desc(), CHECKS.c.checked_at.desc(), CHECKS.c.what, CHECKS.c.model_version)
         query = sa.select(CHECKS).order_by(*newest).limit(limit)
         if what is not None:
             query = query.where(CHECKS.c.what == what)
+        if since is not None:
+            query = query.where(CHECKS.c.as_of >= since)
         if until is not None:
             query = query.where(CHECKS.c.as_of <= until)
         with self._database.transaction() as db:

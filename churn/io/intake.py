@@ -1,6 +1,6 @@
 """The files of one ingestion inside the engine: read, judged row by row, kept apart, merged into the lake."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
@@ -46,9 +46,16 @@ class FileReport:
 class Intake:
     """Judged rows of the files read so far, in the table ``judged``."""
 
-    def __init__(self, engine: DuckDBEngine, contract: SourceContract) -> None:
+    def __init__(
+        self,
+        engine: DuckDBEngine,
+        contract: SourceContract,
+        forgotten: Callable[[Iterable[str]], Collection[str]] = lambda _: (),
+    ) -> None:
+        """``forgotten``: which of these customers no file may bring back; their rows are set aside."""
         self._engine = engine
         self._contract = contract
+        self._forgotten = forgotten
         texts = ", ".join(f'cast(null as varchar) as "{source}"' for source in contract.sources)
         nothing = (
             f"(select cast(null as integer) as file_no, cast(null as bigint) as line_no, false as malformed, {texts})"
@@ -61,14 +68,25 @@ class Intake:
         try:
             raw = raw_sql(self._engine, file, self._contract, file_no)
             self._engine.execute(f"create or replace table fresh as {judged_sql(self._contract, f'({raw})')}")
+            forgotten = self._set_forgotten_aside()
             report = self._count_fresh(file)
-            _check_limits(report, self._contract)
+            _check_limits(report, self._contract, forgotten)
         except SqlError as e:
             return FileReport(name, fingerprint, rejected=f"{name} cannot be read as {file.format}: {e}")
         except ContractViolation as e:
             return FileReport(name, fingerprint, rejected=str(e))
         self._engine.execute("insert into judged by name select * from fresh")
         return report
+
+    def _set_forgotten_aside(self) -> int:
+        """Their rows count as without a customer from here on, and are kept nowhere; how many they are."""
+        there = self._engine.rows("select distinct raw_customer_id from fresh where raw_customer_id is not null")
+        if not (found := sorted(self._forgotten(customer for (customer,) in there))):
+            return 0
+        self._engine.register("forgotten", pa.table({"customer_id": pa.array(found, pa.string())}))
+        theirs = "raw_customer_id in (select customer_id from forgotten)"
+        self._engine.execute(f"update fresh set without_customer = true where {theirs}")
+        return int(self._engine.rows(f"select count(*) from fresh where {theirs}")[0][0])
 
     def _count_fresh(self, file: RawFile) -> FileReport:
         read, set_aside, broken = self._engine.rows(counts_sql("fresh"))[0]
@@ -119,7 +137,7 @@ class Intake:
         return int(merged.num_rows - held)
 
 
-def _check_limits(report: FileReport, contract: SourceContract) -> None:
+def _check_limits(report: FileReport, contract: SourceContract, forgotten: int) -> None:
     limits, read = contract.limits, report.read
     # A handful of rows is no share: ten broken ones, or a hundred visitors, are always let pass.
     if report.quarantined > max(10, limits.max_bad_share * read) or report.quarantined == read:
@@ -128,7 +146,7 @@ def _check_limits(report: FileReport, contract: SourceContract) -> None:
             f"{report.file}: {report.quarantined:,} of {read:,} rows break the contract {contract.name!r} "
             f"(at most {limits.max_bad_share:.0%} may). Broken rules, with the rows that break them: {worst}"
         )
-    if report.set_aside > max(100, limits.max_without_customer_share * read):
+    if report.set_aside - forgotten > max(100, limits.max_without_customer_share * read):
         raise ContractViolation(
             f"{report.file}: {report.set_aside:,} of {read:,} rows have no customer (at most "
             f"{limits.max_without_customer_share:.0%} may): is {contract.columns['customer_id'].source!r} its column?"

@@ -1,6 +1,6 @@
 """The ledger: every decision about models, one row each, never changed and never removed."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal, get_args
@@ -130,6 +130,11 @@ class Ledger:
         """All decisions or those of one kind, oldest first."""
         query = sa.select(DECISIONS).order_by(DECISIONS.c.number)
         return self._read(query.where(DECISIONS.c.what == what) if what else query)
+
+    def recent(self, limit: int, what: Collection[What] = ()) -> list[Entry]:
+        """The last ``limit`` decisions of these kinds (default: of all), newest first."""
+        query = sa.select(DECISIONS).order_by(DECISIONS.c.number.desc()).limit(limit)
+        return self._read(query.where(DECISIONS.c.what.in_(what)) if what else query)
 
     def production(self) -> Entry | None:
         """The decision that made the version now in production so, by the ledger; its ``to_version`` may be none."""

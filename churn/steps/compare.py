@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from churn.core.decision_text import summary_of
-from churn.core.promotion import Decision, evidence_hash
+from churn.core.evidence import evidence_hash
+from churn.core.promotion import Decision
 from churn.errors import NotReady
 from churn.io.gate_report import gate_html
 from churn.io.lake import Lake, write_json, write_text

@@ -1,7 +1,9 @@
 """Ingest: raw log files become canonical daily partitions; what breaks the contract is kept apart and counted."""
 
+import hashlib
 import json
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -13,8 +15,10 @@ from churn.errors import ContractViolation, NotReady
 from churn.io.contracts import contract_of
 from churn.io.engines.duckdb import open_engine
 from churn.io.intake import FileReport, Intake
+from churn.io.kept_reports import KeptReports, with_ingestion
 from churn.io.lake import Lake, write_json
 from churn.io.raw import RawFile, find_raw_files
+from churn.io.suppression import Suppressions
 from churn.io.validation import Validation, validate_events
 from churn.settings import Settings
 from churn.steps.land_demo import refuse_mixture
@@ -30,7 +34,7 @@ class IngestReport:
     read: int
     accepted: int
     set_aside: int
-    """Rows without a customer."""
+    """Rows without a customer, and those of customers who were forgotten (`churn forget`)."""
     quarantined: int
     """Rows that broke a rule; ``broken_rules`` says which, and one row may break several."""
     broken_rules: dict[str, int]
@@ -62,7 +66,7 @@ def ingest(
     with lake.lock("ingest"), open_engine() as engine:
         known = {f.fingerprint: report for f in files if (report := _receipt(lake, f)) is not None}
         fresh = list({f.fingerprint: f for f in files if f.fingerprint not in known}.values())
-        intake, reports = Intake(engine, contract), []
+        intake, reports = Intake(engine, contract, Suppressions(settings.data_home).among), []
         for number, file in enumerate(fresh):
             progress(f"reading {file.path.name} ({number + 1} of {len(fresh)})")
             reports.append(intake.read(file, number))
@@ -77,6 +81,8 @@ def ingest(
         path = lake.reports / "ingest.json"
         if fresh or not path.is_file():  # the same files again leave even the report as it is
             write_json(path, asdict(outcome))
+        if reports:
+            _remember(lake, reports, found)
         # Last of all: a receipt says that every row of its file is in the lake, and in the report.
         for report in reports:
             if report.rejected is None:
@@ -126,6 +132,27 @@ def _validate(intake: Intake, contract: SourceContract, lake: Lake, progress: Ca
     )
     write_json(lake.reports / "events_validation.json", asdict(found))
     return found
+
+
+def _remember(lake: Lake, reports: Sequence[FileReport], found: Validation | None) -> None:
+    """Put what came in beside the other ingestions of the day (UTC). The caller holds the lock."""
+    now = datetime.now(UTC)
+    broken = sum((Counter(r.broken_rules) for r in reports), Counter[str]())
+    ingestion = {
+        "key": hashlib.sha256("".join(sorted(r.fingerprint for r in reports)).encode()).hexdigest(),
+        "at": now.isoformat(timespec="seconds"),
+        "files": len(reports),
+        **{name: sum(getattr(r, name) for r in reports) for name in ("read", "accepted", "set_aside", "quarantined")},
+        "broken_rules": dict(broken),
+        "rejected": [r.rejected for r in reports if r.rejected is not None],
+        "validation": asdict(found) if found else None,
+    }
+    kept = KeptReports.of(lake.home)
+    try:
+        before = kept.ingestions(now.date())
+    except ContractViolation:  # damaged by hand; no ingestion may fail for the sake of what is only shown
+        before = []
+    write_json(kept.ingestions_path(now.date()), {"ingestions": with_ingestion(before, ingestion)})
 
 
 def _publish(intake: Intake, lake: Lake, progress: Callable[[str], None]) -> list[int]:

@@ -9,8 +9,9 @@ import pytest
 from scipy.special import expit, logit
 
 from churn.core.evaluation import evaluate
+from churn.core.evidence import evidence_hash
 from churn.core.gate_rows import THE_REST
-from churn.core.promotion import PromotionPolicy, decide, evidence_hash, guard
+from churn.core.promotion import PromotionPolicy, decide, guard
 
 RNG = np.random.default_rng(0)
 N = 2000

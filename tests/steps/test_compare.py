@@ -17,9 +17,9 @@ import pytest
 from churn.core.calibration import Calibration
 from churn.core.curves import Curve, Curves
 from churn.core.events import DAY_MS
+from churn.core.evidence import evidence_hash
 from churn.core.features import CORE_FEATURES, FEATURE_NAMES
 from churn.core.model import CORE, FULL, ChurnModel, ModelCard
-from churn.core.promotion import evidence_hash
 from churn.io.lake import Lake, fingerprint, write_parquet
 from churn.io.ledger import Ledger
 from churn.io.registry import Candidate, Registry

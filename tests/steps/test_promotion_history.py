@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from churn.core.promotion import evidence_hash
+from churn.core.evidence import evidence_hash
 from churn.errors import BadInput, ContractViolation, NotReady
 from churn.io.lake import Lake, write_json, write_parquet
 from churn.io.ledger import Ledger

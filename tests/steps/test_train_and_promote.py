@@ -8,8 +8,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from churn.core.evidence import evidence_hash
 from churn.core.features import FEATURE_NAMES
-from churn.core.promotion import evidence_hash
 from churn.errors import BadInput, NotReady
 from churn.io.lake import Lake
 from churn.io.registry import Registry

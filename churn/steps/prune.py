@@ -1,0 +1,239 @@
+"""Prune: what is older than it is kept for leaves every place that grows, and whoever was forgotten stays so."""
+
+import re
+import time
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+from churn.errors import Unavailable
+from churn.io import retention
+from churn.io.contracts import contract_of
+from churn.io.lake import Lake
+from churn.io.locks import patient_lock
+from churn.io.registry import ModelVersion, Registry
+from churn.io.retention import Old
+from churn.io.stored_nights import StoredNights, total
+from churn.settings import Settings
+from churn.steps.forget import forget_again
+from churn.steps.published_nights import LOOKED_BACK
+
+_WEEK = 7
+
+
+@dataclass(frozen=True)
+class Pruned:
+    """One place."""
+
+    kept_days: int | None
+    """None: no number of days decides."""
+    items: int
+    """Files; rows where the place is a table."""
+    bytes: int
+    """About, where it is a table."""
+    listed: tuple[str, ...] = ()
+    """What would go, and its bytes; of a dry run only."""
+
+
+@dataclass(frozen=True)
+class PruneReport:
+    """What was removed, or would be, by place. Places from which nothing went are among them."""
+
+    today: str
+    dry_run: bool
+    places: dict[str, Pruned]
+    items: int
+    bytes: int
+    forgotten_again: int
+    """Rows of forgotten customers that a step at work meanwhile had written back."""
+    left: tuple[str, ...]
+    """What was left for another time, and why."""
+
+
+@dataclass(frozen=True)
+class _Needed:
+    """What nobody may remove, whatever the settings say."""
+
+    watched_since: date
+    """Nights whose scores and features the monitor still reads."""
+    trained_since: date
+    """Events that a training as of today needs."""
+    cut_offs: frozenset[date]
+    """Whose panels and features belong to versions at Production and Staging."""
+
+
+def prune(
+    settings: Settings,
+    today: date,
+    *,
+    dry_run: bool = False,
+    restored: bool = False,
+    progress: Callable[[str], None] = lambda _: None,
+) -> PruneReport:
+    """Remove what is past its time as of ``today``. Killed and run again, it goes on; twice, it removes nothing more.
+
+    ``restored``: a backup was brought back, and who was forgotten since it was made is looked for in every file.
+    Landing files, the ledger, checks, erasure receipts and models are not touched. Raises Unavailable where another
+    step keeps a lock, or a database does not answer; what was removed until then stays removed.
+    """
+    run, lake = _Run(settings, today, dry_run, progress), Lake(settings.data_home)
+    with patient_lock(lake, "prune"):
+        again = 0 if dry_run else forget_again(settings, everywhere=restored, progress=progress)
+        run.files_by_themselves()
+        run.logs()
+        with ExitStack() as held:
+            if not dry_run:  # no version moves meanwhile: what it waits with must not go while it begins to wait
+                held.enter_context(patient_lock(lake, "promotion"))
+            needed = run.needed()
+            run.files_of_models(needed)
+        with ExitStack() as held:
+            if not dry_run:
+                held.enter_context(patient_lock(lake, "ingest"))
+            run.files_of_the_log(needed)
+        run.score_book(needed)
+    places = run.places
+    return PruneReport(
+        today=str(today), dry_run=dry_run, places=places,
+        items=sum(p.items for p in places.values()), bytes=sum(p.bytes for p in places.values()),
+        forgotten_again=again, left=tuple(run.left),
+    )  # fmt: skip
+
+
+def text_of(report: PruneReport) -> str:
+    """A line for each place, and of a dry run one for each thing below it."""
+    lines = []
+    for name, place in report.places.items():
+        kept = "" if place.kept_days is None else f"  (kept for {place.kept_days} days)"
+        lines.append(f"{name:<12} {place.items:>9,}  {place.bytes / 1e6:>10,.1f} MB{kept}")
+        lines += [f"  {line}" for line in place.listed]
+    if report.forgotten_again:
+        lines.append(f"{report.forgotten_again:,} rows of forgotten customers had come back, and are gone again")
+    verb = "would go" if report.dry_run else "went"
+    lines += [f"left: {why}" for why in report.left]
+    return "\n".join([*lines, f"{report.items:,} files and rows {verb}, {report.bytes / 1e6:,.1f} MB"])
+
+
+class _Run:
+    """One run: what it works on, and what it has come to."""
+
+    def __init__(self, settings: Settings, today: date, dry_run: bool, progress: Callable[[str], None]) -> None:
+        self._settings, self._today, self._dry_run, self._progress = settings, today, dry_run, progress
+        self._lake = Lake(settings.data_home)
+        self.places: dict[str, Pruned] = {}
+        self.left: list[str] = []
+
+    def needed(self) -> _Needed | None:
+        """None where the registry does not answer: then nothing goes that a model may need."""
+        try:
+            versions = [v for v in Registry(self._settings).versions() if v.stage in ("Production", "Staging")]
+        except Unavailable as e:
+            self.left.append(f"features, panels, scores and events, because the registry did not answer: {e}")
+            return None
+        horizon = max([contract_of(self._settings).horizon_days, *map(_horizon, versions)])
+        with closing(StoredNights(self._settings.score_database)) as nights:
+            newest = nights.newest()
+        days = self._lake.event_days()
+        # Where the platform stood still, what is needed ends where it stopped.
+        now = min([self._today, *([newest] if newest else []), *([days[-1] + timedelta(days=1)] if days else [])])
+        snapshots = timedelta(days=2 * horizon + _WEEK * (self._settings.panel_snapshots + 1))
+        return _Needed(
+            watched_since=now - timedelta(days=horizon + LOOKED_BACK),
+            trained_since=now - snapshots - timedelta(days=LOOKED_BACK),
+            cut_offs=frozenset(day for version in versions for day in _dates(version)),
+        )
+
+    def files_of_the_log(self, needed: _Needed | None) -> None:
+        """The caller sees to it that nothing is ingested meanwhile."""
+        settings, lake, events = self._settings, self._lake, list[Old]()
+        if (days := settings.keep_events_days) is not None and needed:
+            events = list(retention.dated_folders(lake.events, min(self._since(days), needed.trained_since)))
+        self._files("events", days, events)
+        days = settings.keep_quarantine_days
+        self._files("quarantine", days, retention.files_before(lake.quarantine, "*.parquet", self._since_s(days)))
+
+    def files_of_models(self, needed: _Needed | None) -> None:
+        """The caller sees to it that no version moves meanwhile."""
+        settings, home = self._settings, self._lake.home
+        for name, days in (
+            ("features", settings.keep_features_days),
+            ("features_known_then", settings.keep_features_days),
+            ("panels", settings.keep_panels_days),
+        ):
+            if needed is not None:
+                before = min(self._since(days), needed.watched_since) if name == "features" else self._since(days)
+                self._files(name, days, retention.dated_folders(home / name, before, needed.cut_offs))
+
+    def files_by_themselves(self) -> None:
+        settings, lake = self._settings, self._lake
+        days = settings.keep_reports_days
+        self._files("reports", days, retention.reports(lake.reports, self._since(days)))
+        days = settings.keep_predictions_days
+        self._files("predictions", days, retention.dated_folders(lake.home / "predictions", self._since(days)))
+        self._files("half-written", None, retention.stale_parts(lake.home))
+
+    def logs(self) -> None:
+        settings = self._settings
+        days, most = settings.keep_logs_days, int(settings.keep_log_megabytes * 1e6)
+        before = self._since_s(days)
+        self._files("logs", days, retention.service_logs(self._lake.home / "logs", before, most))
+        tasks = (settings.airflow_logs or self._lake.home / "airflow" / "logs").expanduser().absolute()
+        times = retention.folder_times(tasks)
+        self._files("airflow_logs", days, retention.task_logs(tasks, before))
+        if not self._dry_run:
+            retention.remove_empty_folders(tasks, before, times)
+
+    def score_book(self, needed: _Needed | None) -> None:
+        """A night at a time: who publishes or reads waits for no more than that."""
+        if needed is None:
+            return
+        settings = self._settings
+        with closing(StoredNights(settings.score_database)) as book:
+            newest = book.newest() or self._today
+            for place, days, until in (
+                ("reasons", min(settings.keep_reasons_days, settings.keep_scores_days), newest),  # of what there is
+                ("scores", settings.keep_scores_days, needed.watched_since),
+            ):
+                nights = book.before(place, min(self._since(days), until))
+                for night in () if self._dry_run else nights:
+                    self._progress(f"{place} as of {night.as_of}")
+                    book.remove(place, night.as_of)
+                listed = [f"{n.as_of}: {n.rows:,} rows, {n.bytes:,} bytes" for n in nights]
+                self._note(place, days, total(nights), listed)
+
+    def _files(self, place: str, days: int | None, olds: Iterable[Old]) -> None:
+        found = list(olds)
+        gone = []
+        for old in found:
+            try:
+                if not self._dry_run:
+                    retention.remove(old)
+                gone.append(old)
+            except OSError as e:  # one file that cannot be removed must not keep the disk from being cleared
+                self.left.append(f"{self._named(old.path)} could not be removed: {e.strerror}")
+        self._note(place, days, retention.total(gone), [f"{self._named(o.path)}: {o.bytes:,} bytes" for o in gone])
+
+    def _note(self, place: str, days: int | None, found: tuple[int, int], listed: list[str]) -> None:
+        self.places[place] = Pruned(days, *found, listed=tuple(listed) if self._dry_run else ())
+
+    def _named(self, path: Path) -> str:
+        home = self._lake.home
+        return str(path.relative_to(home) if path.is_relative_to(home) else path)
+
+    def _since(self, days: int) -> date:
+        return self._today - timedelta(days=days)
+
+    def _since_s(self, days: int) -> float:
+        """Files have no date of their own but the moment of their last change."""
+        day = self._since(days)
+        return min(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp(), time.time() - 3600)
+
+
+def _horizon(version: ModelVersion) -> int:
+    return int(version.tags.get("horizon_days", 0))
+
+
+def _dates(version: ModelVersion) -> list[date]:
+    texts = (version.tags.get(name, "") for name in ("as_of", "holdout_snapshot"))
+    return [date.fromisoformat(text) for text in texts if re.fullmatch(r"\d{4}-\d{2}-\d{2}", text)]
