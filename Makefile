@@ -33,16 +33,40 @@ test: install ## Run the test suite; ARGS="tests/core -x" narrows it
 	$(BIN)/python -m pytest $(ARGS)
 
 test-slow: install ## Run the tests that `make test` leaves out because they take long (minutes)
-	$(BIN)/python -m pytest -m "slow and not e2e" $(ARGS)
+	$(BIN)/python -m pytest -m "slow and not e2e and not stack" $(ARGS)
 
 e2e: install ## Start the whole platform on spare ports and try everything on it (minutes)
 	$(BIN)/python -m pytest -m e2e $(ARGS)
+
+stack-test: install ## Build the images, start the containers and try everything on them (minutes; needs docker)
+	$(BIN)/python -m pytest -m stack $(ARGS)
+
+secrets: install ## Print fresh passwords and keys for the containers, as lines for .env
+	@$(BIN)/python -m deploy.stack.passwords
 
 lint: install ## Check style, types and who imports whom
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	@if [ -x $(BIN)/hadolint ]; then echo "$(BIN)/hadolint deploy/*.Dockerfile"; \
+	$(BIN)/hadolint --no-color --ignore DL3008 deploy/*.Dockerfile; fi # Debian drops the versions one would pin
+	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yaml
+	@if docker compose version >/dev/null 2>&1; then echo "docker compose config"; docker compose config --quiet; fi
+
+audit: install ## Look up known vulnerabilities of what uv.lock holds (asks osv.dev; says so where it is not reached)
+	@mkdir -p build; $(UV) audit --preview-features audit-command --frozen 2>build/audit.txt; code=$$?; \
+	if grep -q "^error: Request failed" build/audit.txt; then \
+	echo "Not looked up: osv.dev was not reached. Nothing is known of the locked versions."; \
+	else cat build/audit.txt >&2; exit $$code; fi
+
+sbom: install ## Write the bill of materials of the images, CycloneDX, into build/
+	@mkdir -p build
+	@$(UV) export --quiet --preview-features sbom-export --frozen --no-dev --group stack --format cyclonedx1.5 \
+	--output-file build/sbom-airflow.json >/dev/null
+	@$(UV) export --quiet --preview-features sbom-export --frozen --only-group serving --format cyclonedx1.5 \
+	--output-file build/sbom-api.json >/dev/null
+	@ls build/sbom-*.json
 
 format: install ## Format the code and fix what can be fixed by itself
 	$(BIN)/ruff format .
@@ -89,4 +113,4 @@ endif
 	@.uv/bin/python -m pip install --quiet --disable-pip-version-check "uv==$(UV_VERSION)"
 	@touch $@
 
-.PHONY: help install run test test-slow e2e lint format bench bench-quality bench-decisions bench-serving clean
+.PHONY: help install run test test-slow e2e stack-test secrets audit sbom lint format bench bench-quality bench-decisions bench-serving clean

@@ -43,9 +43,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _start(settings: Settings, app: str) -> int:
     log.configure_server()
-    if not Keys(settings.api_keys) and not listens_nearby(settings.api_host):
+    reached_at = settings.api_published_on or settings.api_host
+    if not Keys(settings.api_keys) and not listens_nearby(reached_at):
         raise BadInput(
-            f"The API was to listen on {settings.api_host}, where others reach it, and no API key is set. Make one "
+            f"The API was to be reached at {reached_at}, where others reach it, and no API key is set. Make one "
             "with `python -m serving new-key` and put its digest into CHURN_API_KEYS, or listen on 127.0.0.1."
         )
     with _listening(settings) as listening:

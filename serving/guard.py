@@ -6,7 +6,7 @@ from churn.settings import Settings
 from serving.errors import Problem, Refused, refused, shown
 from serving.exchange import Exchange, Limit, Reply
 from serving.keys import Keys
-from serving.nearby import Arrival, arrival, names_this_machine
+from serving.nearby import Arrival, arrival, listens_nearby, names_this_machine
 
 BATCHES = 8
 """Batches at work or waiting in one process: each holds a body of up to 64 MB and what was read from it."""
@@ -21,6 +21,8 @@ _STORE_PATHS = ("/api/churn/top", "/api/churn/customers/", "/api/churn/profit", 
 _PROBES = frozenset({"/livez", "/readyz"})
 _UNBOUNDED = _PROBES | {"/api/churn/health", "/metrics"}
 """Asked when something is wrong; they wait for nothing."""
+_MEASURED = _PROBES | {"/metrics"}
+"""Asked by containers beside this one, under its name there. Counts alone: nothing for a page of another site."""
 # What is not named here asks for a key: a path that somebody adds is closed until somebody opens it.
 _OPEN = _PROBES | {"/", "/docs", "/docs/oauth2-redirect", "/redoc", "/redoc/redoc.standalone.js", "/openapi.json"}
 _OPEN_FOLDERS = ("/static/", "/static-offline-docs/")
@@ -35,6 +37,8 @@ class Guard:
         """Raises BadInput where a key's digest is none."""
         self._keys = Keys(settings.api_keys)
         self._origins = bool(settings.cors_origins)
+        # A container's own address is never the loopback: what counts is where its port is published.
+        self._published_here = bool(settings.api_published_on) and listens_nearby(settings.api_published_on)
         self._most, self._most_batches = settings.max_requests, batches
         self.limit = _limit(settings.request_seconds)
         self.at_work = 0
@@ -61,7 +65,7 @@ class Guard:
 
     def _stranger(self, scope: Scope, path: str) -> Reply | None:
         if not self._keys:
-            return _from_elsewhere(scope, origins=self._origins)
+            return _from_elsewhere(scope, origins=self._origins, published_here=self._published_here)
         # A browser asks for leave before it sends the key.
         if path in _OPEN or path.startswith(_OPEN_FOLDERS) or scope["method"] == "OPTIONS":
             return None
@@ -105,13 +109,17 @@ def _is_batch(scope: Scope) -> bool:
     return scope["path"] in _BATCH_PATHS and scope["method"] == "POST"
 
 
-def _from_elsewhere(scope: Scope, *, origins: bool) -> Reply | None:
+def _from_elsewhere(scope: Scope, *, origins: bool, published_here: bool) -> Reply | None:
     """Without keys, this machine alone is answered, and of its browsers no page of another site (``origins``: the
-    settings name some that may)."""
+    settings name some that may). ``published_here``: a container's port, which only this machine reaches."""
     server = scope.get("server")
     way = arrival(server[0] if server else None)
     if way is Arrival.OUTSIDE:
-        return _FAR
+        if not published_here:
+            return _FAR
+        if scope["path"] in _MEASURED:
+            return None
+        way = Arrival.LOOPBACK
     if way is Arrival.LOOPBACK:
         for name, value in scope["headers"]:
             if name == b"host" and not names_this_machine(value):

@@ -1,9 +1,12 @@
-"""What is known about tonight's scores without asking the database: looked at now and then in the background."""
+"""What is known about tonight's scores, and what the checks found of them, without asking the database: looked at now
+and then in the background."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from churn.io.checks import Checks
 from churn.io.scorebook import Publication, ScoreBook
+from serving.nightly_checks import CheckWatch
 from serving.profit import Curves
 
 STALE_DAYS = 1
@@ -26,14 +29,17 @@ class ScoreWatch:
         self._book = book
         self.latest = LatestScores()
         self.curves = Curves(book)
+        self.checks = CheckWatch(Checks(book.url.render_as_string(hide_password=False)))
 
     def look(self) -> None:
-        """Ask the score book once. Keeps the last known publication where it does not answer."""
+        """Ask the score book once, and the checks beside it. Keeps what was last known where they do not answer."""
         try:
             self.latest = LatestScores(self._book.latest(), True, datetime.now(UTC))
         except Exception:
             self.latest = LatestScores(self.latest.publication, False, datetime.now(UTC))
+            self.checks.lost()  # it is the same store: no second wait for it
             raise
+        self.checks.look()
 
 
 def age_days(publication: Publication) -> int:

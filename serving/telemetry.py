@@ -1,5 +1,6 @@
 """What the service counts, as Prometheus asks for it. Counting touches memory only."""
 
+import math
 import os
 from functools import cache
 
@@ -47,8 +48,35 @@ class Telemetry:
         )
         self.registry_up = self._gauge("churn_registry_up", "Whether the last look at the registry was answered")
         self.scores_up = self._gauge("churn_scores_up", "Whether the score book answered when it was last asked")
-        self.scores_age = self._gauge("churn_scores_age_days", "Days from the published scores' cut-off to today")
+        self.scores_age = self._found("churn_scores_age_days", "Days from the published scores' cut-off to today")
         self.scored = self._gauge("churn_scores_customers", "Customers in the newest published scores")
+        # Of the newest night's checks. They are told once a night: what no check has found yet is NaN, not 0.
+        self.checks_up = self._gauge("churn_checks_up", "Whether the table of checks answered when it was last asked")
+        self.drift_alarm = self._found("churn_drift_alarm", "Whether the newest check of drift is an alarm")
+        self.drift_age = self._found("churn_drift_age_days", "Days from that check's cut-off to today")
+        self.drift_compared = self._found("churn_drift_features_compared", "Features that it compared")
+        self.drifted = self._found("churn_drift_features_drifted", "Those of them that have drifted")
+        self.drift_nights = self._found("churn_drift_nights", "Nights of alarm in a row, that one included")
+        self.performance_alarm = self._found(
+            "churn_performance_alarm", "Whether outcomes say that the model has degraded"
+        )
+        self.performance_age = self._found("churn_performance_age_days", "Days from that check's cut-off to today")
+        self.roc_auc = self._found("churn_performance_roc_auc", "ROC AUC of the nights whose outcomes are known")
+        self.roc_auc_low = self._found("churn_performance_roc_auc_low", "Lower end of its 95 % interval")
+        self.roc_auc_high = self._found("churn_performance_roc_auc_high", "Upper end of its 95 % interval")
+        self.roc_auc_expected = self._found(
+            "churn_performance_roc_auc_expected", "What the scores of those nights said of themselves"
+        )
+        self.roc_auc_limit = self._found(
+            "churn_performance_roc_auc_limit", "Below it, interval and all, the model has degraded"
+        )
+        self.roc_auc_estimate = self._found(
+            "churn_performance_roc_auc_estimate", "What the newest scores say of themselves: no outcome is known"
+        )
+        self.warning_alarm = self._found(
+            "churn_early_warning_alarm", "Whether customers leave faster or slower than the scores expect"
+        )
+        self.warning_age = self._found("churn_early_warning_age_days", "Days from that check's cut-off to today")
         self.at_work = self._gauge("churn_requests_at_work", "Requests that are being answered", "livesum")
         self.batches_waiting = self._gauge("churn_batches_waiting", "Batches that wait for their turn", "livesum")
         self.log_waiting = self._gauge("churn_prediction_log_waiting", "Predictions not written yet", "livesum")
@@ -94,6 +122,11 @@ class Telemetry:
             self.contacts.labels(version),
             tuple(self.probabilities.labels(version, f"{(n + 1) / _BINS:g}") for n in range(_BINS)),
         )
+
+    def _found(self, name: str, meaning: str) -> Gauge:
+        gauge = self._gauge(name, meaning, "livemostrecent")
+        gauge.set(math.nan)
+        return gauge
 
     def _gauge(self, name: str, meaning: str, mode: str = "livemax") -> Gauge:
         return Gauge(name, meaning, registry=self._registry, multiprocess_mode=mode)  # type: ignore[arg-type]

@@ -73,7 +73,7 @@ def passwords_file(settings: Settings) -> Path:
 
 def write_passwords(settings: Settings) -> None:
     """Rewritten at every start, so that the setting is the one place where the password lives."""
-    _write_private(passwords_file(settings), json.dumps({USER: settings.airflow_password}))
+    write_private(passwords_file(settings), json.dumps({USER: settings.airflow_password}))
 
 
 def _secrets(path: Path) -> dict[str, str]:
@@ -84,12 +84,12 @@ def _secrets(path: Path) -> dict[str, str]:
             "secret_key": secrets.token_hex(32),
             "fernet_key": base64.urlsafe_b64encode(os.urandom(32)).decode(),
         }
-        _write_private(path, json.dumps(fresh))
+        write_private(path, json.dumps(fresh))
     content: dict[str, str] = json.loads(path.read_text())
     return content
 
 
-def _write_private(path: Path, text: str) -> None:
+def write_private(path: Path, text: str) -> None:
     """Readable by the owner only, from its first byte on; old or new, never half."""
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_suffix(".tmp")

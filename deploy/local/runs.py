@@ -1,15 +1,15 @@
 """One DAG for one date, from switching it on to its end, with progress."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Protocol
 
 from churn.errors import ChurnError
 from deploy.local.airflow_api import OPEN_STATES, AirflowApi, Run, Task
 from deploy.local.console import Console
 from deploy.local.schedule import Schedule
-from deploy.local.supervisor import Supervisor
 
 _SCHEDULED_RUN_SECONDS = 15.0
 """The scheduler starts a run that is due within a second; later than this it is not coming."""
@@ -30,11 +30,21 @@ class SwitchedOff(ChurnError):
         self.dag_id = dag_id
 
 
+class Waiting(Protocol):
+    """How time passes between two looks: what else is watched meanwhile, and what ends it."""
+
+    def every(
+        self, seconds: float, timeout: float | None, awaited: str, details: Callable[[], str] = ...
+    ) -> Iterator[int]: ...
+
+    def pause(self, seconds: float) -> None: ...
+
+
 @dataclass(frozen=True)
 class Runner:
     """Runs DAGs through the REST API and tells how far they are."""
 
-    supervisor: Supervisor
+    waiting: Waiting
     console: Console
     api: AirflowApi
     schedule: Schedule
@@ -62,13 +72,13 @@ class Runner:
     def _await_due(self, dag_id: str) -> list[Run]:
         deadline = time.monotonic() + _SCHEDULED_RUN_SECONDS
         while not (runs := self.api.open_runs(dag_id)) and time.monotonic() < deadline:
-            self.supervisor.pause(0.5)
+            self.waiting.pause(0.5)
         return runs
 
     def _follow(self, run: Run) -> str:
         """To the run's end; returns its state."""
         progress = _Progress(run.dag_id, self.console)
-        for _ in self.supervisor.every(0.5, None, run.run_id):
+        for _ in self.waiting.every(0.5, None, run.run_id):
             state = self.api.run(run.dag_id, run.run_id).state
             progress.show(self.api.tasks(run))
             if state not in OPEN_STATES:

@@ -9,8 +9,8 @@ import pytest
 from supervising import REPOSITORY
 
 TARGETS = (
-    "install", "run", "test", "test-slow", "e2e", "lint", "format", "bench", "bench-quality", "bench-decisions",
-    "bench-serving", "clean", "help",
+    "install", "run", "test", "test-slow", "e2e", "stack-test", "secrets", "audit", "sbom", "lint", "format", "bench",
+    "bench-quality", "bench-decisions", "bench-serving", "clean", "help",
 )  # fmt: skip
 
 

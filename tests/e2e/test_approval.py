@@ -1,14 +1,12 @@
 """A promotion that waits for a person: asked, answered and taken back over Airflow's REST API, on a real platform."""
 
 import signal
-import time
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime
-from typing import Any
 
 import pytest
-from running_platform import CUSTOMER, Platform, wait_for
+from running_platform import Platform, wait_for
 from weak_champion import put_weak_champion
 
 from churn.io.ledger import Entry, Ledger, What
@@ -47,7 +45,7 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
 def test_a_promotion_waits_for_a_person_is_approved_and_can_be_taken_back(platform: Platform) -> None:
     weak = _production(platform)
     run = platform.trigger("retrain_model", TODAY, {"force": True, "snapshots": 4, "comment": "it is wrong"})
-    asked = _asked(platform, run)
+    asked = platform.asked(run)
     compared = platform.airflow.get(f"{run}/taskInstances/compare/xcomEntries/return_value").json()["value"]
     challenger = compared["challenger"]
     assert asked["subject"] == f"Promote churn model version {challenger}?"
@@ -60,7 +58,7 @@ def test_a_promotion_waits_for_a_person_is_approved_and_can_be_taken_back(platfo
     assert _production(platform) == weak
 
     comment = "looked at the segments"
-    _answer(platform, run, "Approve", comment)
+    platform.answer(run, "Approve", comment)
     assert set(platform.ended(run).values()) == {"success"}
     assert _production(platform).version == challenger
 
@@ -69,24 +67,24 @@ def test_a_promotion_waits_for_a_person_is_approved_and_can_be_taken_back(platfo
     assert (promotion.who, promotion.from_version, promotion.to_version) == ("admin", weak.version, challenger)
     assert comment in promotion.why
     assert approval.evidence_sha256 == promotion.evidence_sha256 == compared["evidence_sha256"]
-    wait_for(lambda: _served(platform) == challenger, seconds=20)
+    wait_for(lambda: platform.served() == challenger, seconds=20)
 
     assert platform.run_dag("rollback_model", None, {"reason": "a test"}) == {"rollback": "success"}
     back = _last(platform, "rollback")
     assert (back.who, back.why, back.to_version) == ("admin", "a test", weak.version)
     assert _production(platform).version == weak.version
-    wait_for(lambda: _served(platform) == weak.version, seconds=20)
+    wait_for(lambda: platform.served() == weak.version, seconds=20)
 
 
 def test_a_rejection_leaves_the_model_in_production(platform: Platform) -> None:
     before = _production(platform)
     run = platform.trigger("retrain_model", TODAY, {"force": True, "snapshots": 3})
-    _asked(platform, run)
-    _answer(platform, run, "Reject", "not before the campaign")
+    platform.asked(run)
+    platform.answer(run, "Reject", "not before the campaign")
     states = platform.ended(run)
     assert states.pop("promote") == "skipped"
     assert set(states.values()) == {"success"}
-    assert _production(platform).version == before.version == _served(platform)
+    assert _production(platform).version == before.version == platform.served()
     rejection = _last(platform, "approval")
     assert (rejection.who, rejection.why) == ("admin", "rejected: not before the campaign")
     assert rejection.to_version == before.version
@@ -95,7 +93,7 @@ def test_a_rejection_leaves_the_model_in_production(platform: Platform) -> None:
 def test_a_question_is_not_asked_on_a_page_that_shows_an_older_comparison(platform: Platform) -> None:
     """Airflow keeps the text of the first time it asked: cleared, it would show one decision and promote by another."""
     run = platform.trigger("retrain_model", TODAY, {"force": True, "snapshots": 5})
-    _asked(platform, run)
+    platform.asked(run)
     settings = platform.settings.model_copy(update={"search_trials": 0})
     champion = put_weak_champion(settings, datetime.now(UTC).date(), seed=2)
     again = {"task_ids": ["build_panel"], "include_downstream": True, "only_failed": False, "dry_run": False}
@@ -112,34 +110,10 @@ def test_an_answer_cannot_be_changed(platform: Platform) -> None:
     assert platform.airflow.patch(f"{run}/taskInstances/approve/-1/hitlDetails", json=body).status_code == 409
 
 
-def _asked(platform: Platform, run: str) -> dict[str, Any]:
-    """What the person is shown, once somebody is asked."""
-    address = f"{run}/hitlDetails"
-    wait_for(lambda: bool(platform.airflow.get(address).json()["hitl_details"]), seconds=180)
-    (asked,) = platform.airflow.get(address).json()["hitl_details"]
-    wait_for(
-        lambda: platform.airflow.get(f"{run}/taskInstances/approve").json()["state"] == "awaiting_input", seconds=20
-    )
-    # A person takes seconds. An answer within the same second overtakes the scheduler's own note that the task has
-    # paused; Airflow 3.3 then takes the task for a lost one and tries it again.
-    time.sleep(5)
-    found: dict[str, Any] = asked
-    return found
-
-
-def _answer(platform: Platform, run: str, choice: str, comment: str) -> None:
-    body = {"chosen_options": [choice], "params_input": {"why": comment}}
-    platform.airflow.patch(f"{run}/taskInstances/approve/-1/hitlDetails", json=body).raise_for_status()
-
-
 def _production(platform: Platform) -> ModelVersion:
     found = Registry(platform.settings).production()
     assert found is not None
     return found
-
-
-def _served(platform: Platform) -> str:
-    return platform.api.post("/predict", json=CUSTOMER).headers["X-Model-Version"]
 
 
 def _last(platform: Platform, what: What) -> Entry:

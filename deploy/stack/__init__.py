@@ -1,0 +1,1 @@
+"""What the containers run beside Airflow, MLflow and the API themselves."""

@@ -1,0 +1,315 @@
+"""Parts of the running containers killed, cut off and filled up, with callers at the API and a night at work.
+
+Each fault comes from outside, as an accident does: a process killed by its number, a network unplugged. What must hold
+is always the same: callers of `/predict` noticed nothing (but of the API's own death), the night is published once and
+whole, and nobody had to do anything. ``docs/operations.md`` has the table that the last test prints.
+"""
+
+import contextlib
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from running_platform import wait_for
+from running_stack import Stack, missing
+from traffic import Traffic
+
+TODAY = str(datetime.now(UTC).date())
+
+pytestmark = [
+    pytest.mark.stack,
+    pytest.mark.timeout(1200),
+    pytest.mark.skipif(missing() is not None, reason=missing() or ""),
+    pytest.mark.skipif(os.geteuid() != 0, reason="processes in containers are killed by root alone"),
+]
+
+
+@dataclass
+class Record:
+    """A row of the table."""
+
+    fault: str
+    recovered: float = 0.0
+    answers: str = ""
+
+
+@dataclass
+class Records:
+    rows: list[Record] = field(default_factory=list)
+
+    def add(self, fault: str, recovered: float, traffic: Traffic) -> None:
+        """``recovered``: seconds from the fault until everything was well."""
+        said = [
+            f"{sum(seen.statuses.values()):,} {what}, {seen.failed} failed"
+            + (f" within {seen.longest_down:.1f} s" if seen.failed else "")
+            for what, seen in (("predictions", traffic.predictions), ("lists", traffic.lists))
+        ]
+        self.rows.append(Record(fault, recovered, "; ".join(said)))
+
+
+@pytest.fixture(scope="module")
+def stack() -> Iterator[Stack]:
+    stack = Stack(
+        "churn-faults",
+        COMPOSE_FILE="docker-compose.yaml:tests/e2e/faults.compose.yaml",
+        CHURN_SEARCH_TRIALS="0",
+        CHURN_DEMO_CUSTOMERS="500",
+        CHURN_DEMO_DAYS="75",
+    )
+    try:
+        stack.build()
+        stack.up()
+        yield stack
+    finally:
+        stack.down()
+
+
+@pytest.fixture(scope="module")
+def records() -> Iterator[Records]:
+    found = Records()
+    yield found
+    print("\n| fault | well again after | callers meanwhile |\n|---|---|---|")
+    for row in found.rows:
+        print(f"| {row.fault} | {row.recovered:.0f} s | {row.answers} |")
+
+
+@pytest.fixture
+def traffic(stack: Stack) -> Iterator[Traffic]:
+    with Traffic(str(stack.api.base_url).rstrip("/")) as running:
+        yield running
+
+
+# -- the faults ----------------------------------------------------------------------------------------------------
+
+
+def test_the_scheduler_is_killed_in_the_middle_of_a_night(stack: Stack, traffic: Traffic, records: Records) -> None:
+    before = published(stack)
+    run = at_work(stack, "score_nightly")
+    began = killed(stack, "airflow-scheduler")
+    wait_for(lambda: well(stack, "airflow-scheduler"), seconds=180)
+    states = stack.ended(run)
+    assert states["publish_scores"] == "success"
+    records.add("scheduler killed in the middle of a night, its tasks with it", time.monotonic() - began, traffic)
+    assert published(stack) == before
+    assert traffic.predictions.failed == traffic.lists.failed == 0
+
+
+def test_a_task_is_killed_and_tried_again(stack: Stack, traffic: Traffic, records: Records) -> None:
+    before = published(stack)
+    run = at_work(stack, "score_nightly")
+    began = time.monotonic()
+    for number in processes(stack, "airflow-scheduler", "airflow worker --"):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(number, signal.SIGKILL)
+    assert stack.ended(run)["publish_scores"] == "success"
+    records.add("task killed", time.monotonic() - began, traffic)
+    assert published(stack) == before
+    assert traffic.predictions.failed == 0
+
+
+def test_mlflow_is_killed(stack: Stack, traffic: Traffic, records: Records) -> None:
+    began = killed(stack, "mlflow")
+    wait_for(lambda: not stack.api.get("/health").json()["registry_reachable"], seconds=30)
+    wait_for(lambda: stack.api.get("/health").json()["registry_reachable"], seconds=120)
+    records.add("MLflow killed", time.monotonic() - began, traffic)
+    assert traffic.predictions.failed == traffic.lists.failed == 0
+
+
+def test_postgresql_is_killed_in_the_middle_of_a_night(stack: Stack, traffic: Traffic, records: Records) -> None:
+    before = published(stack)
+    run = at_work(stack, "score_nightly")
+    began = killed(stack, "postgres")
+    wait_for(lambda: well(stack, "postgres"), seconds=120)
+    wait_for(lambda: answered(lambda: stack.ended(run)) is not None, seconds=400)
+    states = stack.ended(run)
+    assert states["publish_scores"] == "success", states
+    records.add("PostgreSQL killed in the middle of a night", time.monotonic() - began, traffic)
+    assert published(stack) == before
+    assert traffic.predictions.failed == 0
+
+
+def test_the_api_is_killed(stack: Stack, traffic: Traffic, records: Records) -> None:
+    version = stack.served()
+    began = killed(stack, "api")
+    wait_for(lambda: answered(stack.served) == version, seconds=60)
+    records.add("API killed", time.monotonic() - began, traffic)
+    wait_for(lambda: well(stack, "api"), seconds=60)
+    assert traffic.predictions.longest_down < 45
+
+
+def test_the_api_is_cut_off_from_the_registry_and_takes_the_next_version_afterwards(
+    stack: Stack, traffic: Traffic, records: Records
+) -> None:
+    network, mlflow = f"{stack.name}_inside", stack.container("mlflow")["Name"].lstrip("/")
+    docker("network", "disconnect", network, mlflow)
+    try:
+        wait_for(lambda: not stack.api.get("/health").json()["registry_reachable"], seconds=30)
+        wait_for(lambda: stack.samples("churn_registry_up == 0") != [], seconds=60)
+        wait_for(lambda: stack.samples('ALERTS{alertname="RegistryAway"}') != [], seconds=60)
+        stack.compose("restart", "--timeout", "10", "api")
+        wait_for(lambda: answered(stack.served) is not None, seconds=60)
+        assert stack.api.get("/health").json()["local_copy"]  # the last good one, from its own disk
+    finally:
+        docker("network", "connect", "--alias", "mlflow", network, mlflow)
+    began = time.monotonic()
+    wait_for(lambda: stack.api.get("/health").json()["registry_reachable"], seconds=120)
+    records.add("network cut between API and MLflow, API started anew meanwhile", time.monotonic() - began, traffic)
+
+
+def test_a_full_disk_publishes_no_half_and_goes_on_when_there_is_room(
+    stack: Stack, traffic: Traffic, records: Records
+) -> None:
+    before = published(stack)
+    fill = "import errno\ntry:\n    with open('/churn/filler', 'wb') as f:\n        while True: f.write(b'0' * 65536)\n"
+    stack.python(fill + "except OSError as e:\n    assert e.errno == errno.ENOSPC\n")
+    try:
+        stack.python("from pathlib import Path\nimport shutil\nshutil.rmtree('/churn/features')\n")
+        stack.python(fill.replace("filler", "filler-2") + "except OSError as e:\n    assert e.errno == errno.ENOSPC\n")
+        run = stack.trigger("score_nightly", TODAY, {})
+        wait_for(lambda: "No space left" in task_log(stack, run, "build_features"), seconds=120)
+        assert published(stack) == before
+        assert stack.python(f"{_LAKE}print(json.dumps([str(p) for p in home.glob('features/**/*.parquet')]))\n") == []
+    finally:
+        stack.python("from pathlib import Path\nfor f in Path('/churn').glob('filler*'): f.unlink()\n")
+    began = time.monotonic()
+    assert stack.ended(run)["publish_scores"] == "success"  # the retry of the task, by itself
+    records.add("disk of the lake full", time.monotonic() - began, traffic)
+    assert published(stack) == before
+    assert traffic.predictions.failed == traffic.lists.failed == 0
+
+
+def test_two_schedulers_run_a_night_once(stack: Stack, traffic: Traffic, records: Records) -> None:
+    before = published(stack)
+    began = time.monotonic()
+    stack.compose("up", "--detach", "--no-recreate", "--no-deps", "--scale", "airflow-scheduler=2", "airflow-scheduler")
+    try:
+        run = stack.trigger("score_nightly", TODAY, {})
+        states = stack.ended(run)
+        assert states["publish_scores"] == "success"
+        tasks = stack.airflow.get(f"{run}/taskInstances").json()["task_instances"]
+        assert {t["try_number"] for t in tasks if t["state"] == "success"} == {1}
+    finally:
+        stack.compose("up", "--detach", "--no-recreate", "--no-deps", "--scale", "airflow-scheduler=1",
+                      "airflow-scheduler")  # fmt: skip
+    records.add("two schedulers", time.monotonic() - began, traffic)
+    assert published(stack) == before
+
+
+def test_the_same_night_scored_twice_at_once_is_published_once(
+    stack: Stack, traffic: Traffic, records: Records
+) -> None:
+    before = published(stack)
+    began = time.monotonic()
+    runs = [stack.trigger("score_nightly", TODAY, {}) for _ in range(2)]
+    by_hand = [
+        subprocess.Popen(
+            ["docker", "compose", "exec", "-T", "airflow-scheduler", "churn", "score", "--as-of", TODAY],
+            env=stack.environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+        )
+        for _ in range(2)
+    ]  # fmt: skip
+    for process in by_hand:
+        _, said = process.communicate(timeout=180)
+        assert process.returncode == 0, said
+    for run in runs:
+        assert stack.ended(run)["publish_scores"] == "success"
+    records.add("the same night scored four times at once", time.monotonic() - began, traffic)
+    assert published(stack) == before
+    assert traffic.predictions.failed == traffic.lists.failed == 0
+
+
+def test_the_scheduler_believes_that_it_is_tomorrow(stack: Stack, traffic: Traffic, records: Records) -> None:
+    """A clock that jumps: a step takes no date that has not begun, by the clock of its own machine, and the score book
+    keeps what was published. Back in time the same night gives the same rows."""
+    before = published(stack)
+    began = time.monotonic()
+    said = stack.python(
+        "import json, subprocess\n"
+        "from datetime import UTC, datetime, timedelta\n"
+        "day = (datetime.now(UTC) + timedelta(days=1)).date()\n"
+        "done = subprocess.run(['churn', 'score', '--as-of', str(day)], capture_output=True, text=True)\n"
+        "print(json.dumps([done.returncode, done.stderr]))\n"
+    )
+    assert said[0] != 0
+    assert "has not begun" in said[1]
+    records.add("a date of tomorrow", time.monotonic() - began, traffic)
+    assert published(stack) == before
+
+
+# -- what is looked at ---------------------------------------------------------------------------------------------
+
+_LAKE = "import json\nfrom churn.settings import Settings\nhome = Settings().data_home\n"
+
+
+def published(stack: Stack) -> list[Any]:
+    """Tonight's publication, and whether its scores are as many as it says, each customer once."""
+    found: list[Any] = stack.python(
+        "import json, sqlalchemy as sa\n"
+        "from churn.io.scorebook import ScoreBook\nfrom churn.settings import Settings\n"
+        "settings = Settings()\nlatest = ScoreBook(settings.score_database).latest()\n"
+        "engine = sa.create_engine(settings.score_database.replace('postgresql', 'postgresql+psycopg'))\n"
+        "with engine.connect() as db:\n"
+        "    rows = db.execute(sa.text('select count(*), count(distinct customer_id), sum(churn_probability) '\n"
+        "        'from scores '\n"
+        "        'where as_of = :d and model_version = :v'), {'d': latest.as_of, 'v': latest.model_version}).one()\n"
+        "    many = db.execute(sa.text('select count(*) from publications where as_of = :d and model_version = :v'),\n"
+        "        {'d': latest.as_of, 'v': latest.model_version}).scalar()\n"
+        "print(json.dumps([str(latest.as_of), latest.model_version, latest.customers, many, rows[0], rows[1],\n"
+        "    round(rows[2], 9)]))\n"
+    )
+    _, _, customers, publications, rows, different, _ = found
+    assert publications == 1
+    assert customers == rows == different
+    return found
+
+
+def at_work(stack: Stack, dag: str) -> str:
+    """A run of today, one of whose tasks is at work."""
+    run = stack.trigger(dag, TODAY, {})
+    wait_for(
+        lambda: "running" in {t["state"] for t in stack.airflow.get(f"{run}/taskInstances").json()["task_instances"]},
+        seconds=60,
+    )
+    return run
+
+
+def killed(stack: Stack, service: str) -> float:
+    """Kill the first process of a container, all others with it; when."""
+    os.kill(stack.container(service)["State"]["Pid"], signal.SIGKILL)
+    return time.monotonic()
+
+
+def processes(stack: Stack, service: str, words: str) -> list[int]:
+    """Numbers, on this machine, of the processes in a container whose command has these words."""
+    top = docker("top", stack.container(service)["Name"].lstrip("/"), "-eo", "pid,args").splitlines()[1:]
+    found = [int(line.split()[0]) for line in top if words in line]
+    assert found, f"no process with {words!r} among\n" + "\n".join(top)
+    return found
+
+
+def well(stack: Stack, service: str) -> bool:
+    return stack.states().get(service) == "running healthy"
+
+
+def answered(ask: Callable[[], Any]) -> Any:
+    """What comes back, or None while there is no answer."""
+    import httpx
+
+    try:
+        return ask()
+    except (httpx.HTTPError, KeyError, ValueError):
+        return None
+
+
+def task_log(stack: Stack, run: str, task: str) -> str:
+    return str(answered(lambda: stack.airflow.get(f"{run}/taskInstances/{task}/logs/1").text) or "")
+
+
+def docker(*arguments: str) -> str:
+    return subprocess.run(["docker", *arguments], check=True, capture_output=True, text=True).stdout
