@@ -41,7 +41,7 @@ ENV PATH=/opt/venv/bin \
     CHURN_API_HOST=0.0.0.0 \
     DO_NOT_TRACK=true \
     MLFLOW_DISABLE_TELEMETRY=true
-USER churn
+USER 10001:10001
 EXPOSE 8000
 # Ready means: it has a model and takes requests. It asks itself, so no curl is needed.
 HEALTHCHECK --interval=5s --timeout=3s --start-period=30s --retries=3 \

@@ -27,9 +27,9 @@ os.environ.update(
         "MLFLOW_DISABLE_TELEMETRY": "true",
     }
 )
-# CHURN_TEST_DATA is the tests' own: where the public tables are.
+# CHURN_TEST_DATA (where the public tables are) and CHURN_API_IMAGE are the tests' own.
 for name in [name for name in os.environ if name.startswith("CHURN_") or name == "MLFLOW_TRACKING_URI"]:
-    if name != "CHURN_TEST_DATA":
+    if name not in ("CHURN_TEST_DATA", "CHURN_API_IMAGE"):
         del os.environ[name]
 
 

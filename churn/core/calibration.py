@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 from scipy.special import expit, log_expit
 
 from churn.core.arrays import Floats
@@ -46,6 +45,8 @@ def fit_calibration(members: Sequence[Floats], churned: NDArray[np.int64]) -> Ca
 
     Labels are softened as Platt does, (N+ + 1)/(N+ + 2) and 1/(N- + 2): separable data get a finite slope.
     """
+    from scipy.optimize import minimize  # here: the API's image applies calibrations and leaves this out
+
     z = np.mean(members, axis=0)
     positive = int(churned.sum())
     target = np.where(churned == 1, (positive + 1) / (positive + 2), 1 / (len(churned) - positive + 2))

@@ -97,6 +97,12 @@ class AirflowApi:
         params = {"state": list(OPEN_STATES), "order_by": "run_after", "limit": 100}
         return [_run(run) for run in self._call("GET", f"/api/v2/dags/{dag_id}/dagRuns", params=params)["dag_runs"]]
 
+    def last_success(self, dag_id: str) -> datetime | None:
+        """When the newest run that succeeded ended."""
+        params = {"state": "success", "order_by": "-end_date", "limit": 1}
+        found = self._call("GET", f"/api/v2/dags/{dag_id}/dagRuns", params=params)["dag_runs"]
+        return _instant(found[0]["end_date"]) if found else None
+
     def tasks(self, run: Run) -> list[Task]:
         answer = self._call("GET", f"/api/v2/dags/{run.dag_id}/dagRuns/{run.run_id}/taskInstances")
         return [

@@ -56,8 +56,9 @@ def environment(settings: Settings, dags: Path) -> dict[str, str]:
         "workers": {"min_heartbeat_interval": 1},
         "scheduler": {
             "scheduler_idle_sleep_time": 0.2,  # halves the time between two tasks
-            # After a kill, tasks that were running are found and run again within half a minute, not five.
+            # After a kill, tasks that were running are found and run again within two minutes, not five.
             "orphaned_tasks_check_interval": 10,
+            "task_instance_heartbeat_timeout": 90,
         },
     }
     env = {f"AIRFLOW__{s}__{k}".upper(): str(v) for s, options in sections.items() for k, v in options.items()}

@@ -10,10 +10,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from churn.errors import ChurnError
+from churn.io.scorebook import ScoreBook
 from churn.settings import Settings
 from deploy.local.airflow_api import AirflowApi
 from deploy.local.airflow_home import USER
@@ -26,6 +28,8 @@ from deploy.local.state import State, scores
 AIRFLOW = "http://airflow-api-server:8080"
 DONE = Path("/tmp/caught-up")  # noqa: S108 - in a container of its own
 _READ_SECONDS = 300.0
+_DUE_SECONDS = 15.0
+"""The scheduler starts a run that is due within a second or two; later than this it is not coming."""
 
 
 class Patience:
@@ -54,7 +58,11 @@ def bring(settings: Settings, address: str, console: Console) -> Outcome:
     schedule = Schedule(api, Path(os.environ["AIRFLOW_HOME"]) / "schedule.json")
     try:
         _await_dags(api, patience)
+        _await_open(api, patience, console)
         state = _state()
+        if _overtaken(settings, api):
+            console.say("events came after the scores were published: scoring again")
+            state = replace(state, as_of=None)
         schedule.release_idle(but=CHAIN if state.production is None else (INGEST, SCORE))
         outcome = CatchUp(settings, console, Runner(patience, console, api, schedule).run).bring(
             state, datetime.now(UTC).date()
@@ -102,6 +110,28 @@ def _await_dags(api: AirflowApi, patience: Patience) -> None:
             return
         if errors := api.import_errors(began):
             raise ChurnError("\n".join(["Airflow cannot read a DAG file:", *errors]))
+
+
+def _await_open(api: AirflowApi, patience: Patience, console: Console) -> None:
+    """After days off the schedule owes an ingestion and a scoring, and starts both at once: they go first."""
+    dags = api.dags()
+    owed = [dag_id for dag_id in (INGEST, SCORE) if not dags[dag_id].paused and dags[dag_id].due]
+    until = time.monotonic() + _DUE_SECONDS
+    while owed and time.monotonic() < until and not all(api.open_runs(dag_id) for dag_id in owed):
+        patience.pause(1.0)
+    for dag_id in (INGEST, SCORE):
+        if runs := api.open_runs(dag_id):
+            console.say(f"{dag_id}: waiting for {', '.join(run.run_id for run in runs)}")
+        for _ in patience.every(1.0, None, dag_id):
+            if not api.open_runs(dag_id):
+                break
+
+
+def _overtaken(settings: Settings, api: AirflowApi) -> bool:
+    """Whether an ingestion ended after the newest scores were published: they were then made without its events."""
+    latest = ScoreBook(settings.score_database).latest()
+    ingested = api.last_success(INGEST)
+    return bool(latest and ingested and ingested > latest.published_at)
 
 
 if __name__ == "__main__":

@@ -9,12 +9,15 @@ import sys
 from collections.abc import Mapping
 
 from churn.errors import BadInput
-from deploy.stack.passwords import KNOWN, unset
+from deploy.local.airflow_home import USER
+from deploy.stack.passwords import KEYS, KNOWN, unset
 from serving.keys import Keys
 from serving.nearby import listens_nearby
 
 _IN_URLS = re.compile(r"[A-Za-z0-9._~-]+")
 _URL_PASSWORDS = [name for name in KNOWN if name.endswith(("DB_PASSWORD", "REDIS_PASSWORD"))]
+_LEAST = 12
+"""Characters of a secret, where others reach the ports. A `$` in .env cuts off what follows, unless it is quoted."""
 
 
 def problems(environment: Mapping[str, str]) -> list[str]:
@@ -24,7 +27,9 @@ def problems(environment: Mapping[str, str]) -> list[str]:
         for name in _URL_PASSWORDS
         if (value := environment.get(name)) and not _IN_URLS.fullmatch(value)
     ]
-    bind = environment.get("CHURN_BIND") or "127.0.0.1"
+    if USER not in {each.partition(":")[0].strip() for each in environment.get("CHURN_AIRFLOW_USERS", USER).split(",")}:
+        found.append(f"CHURN_AIRFLOW_USERS: found no {USER}, expected {USER}:admin among them: the start logs in as it")
+    bind = (environment.get("CHURN_BIND") or "127.0.0.1").strip("[]")
     try:
         Keys(filter(None, environment.get("CHURN_API_KEYS", "").split(",")))
         here = listens_nearby(bind)
@@ -33,8 +38,14 @@ def problems(environment: Mapping[str, str]) -> list[str]:
     if not here and (names := unset(environment)):
         found.append(
             f"CHURN_BIND is {bind}, where others reach the ports, and these are what everybody knows: "
-            f"{', '.join(names)}. Set them in .env (`make secrets` prints fresh ones), or leave CHURN_BIND alone."
+            f"{', '.join(names)}. Set them in .env, as docs/operations.md shows, or leave CHURN_BIND alone."
         )
+    if not here:
+        found += [
+            f"{name}: found {len(value)} characters, expected {_LEAST} or more (in .env a $ needs single quotes)"
+            for name in (*KNOWN, *KEYS)
+            if (value := environment.get(name)) and name not in unset(environment) and len(value) < _LEAST
+        ]
     return found
 
 

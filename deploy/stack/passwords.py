@@ -1,6 +1,7 @@
 """The secrets of the containers: which there are, what they are until somebody sets them, and fresh ones.
 
-``python -m deploy.stack.passwords`` prints fresh ones as lines for ``.env``.
+``python -m deploy.stack.passwords`` prints fresh ones as lines for ``.env``. To be done once: PostgreSQL takes its
+passwords when its volume is new.
 """
 
 import base64

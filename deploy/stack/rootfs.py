@@ -104,8 +104,13 @@ def _linked(root: Path) -> set[Path]:
 
 
 def _binaries(folder: Path) -> list[Path]:
-    files = [path for path in folder.rglob("*") if path.is_file() and not path.is_symlink()]
-    return [path for path in files if path.open("rb").read(4) == b"\x7fELF"]
+    found = []
+    for path in folder.rglob("*"):
+        if path.is_file() and not path.is_symlink():
+            with path.open("rb") as file:
+                if file.read(4) == b"\x7fELF":
+                    found.append(path)
+    return found
 
 
 if __name__ == "__main__":

@@ -15,9 +15,10 @@ _NEVER = (
     "pyarrow/include", "pyarrow/src", "numpy/_core/include", "numpy/_core/lib",
     # Arrow's RPC. Its core does link the libraries of datasets and query plans, which look as unused.
     "pyarrow/*flight*",
-    # XGBoost imports scipy.sparse, the model scipy.special and scipy.optimize; these need linalg, fft and spatial.
+    # XGBoost imports scipy.sparse, the model scipy.special; these need linalg. Calibration is fitted elsewhere.
     "scipy/stats", "scipy/signal", "scipy/io", "scipy/interpolate", "scipy/integrate", "scipy/ndimage",
-    "scipy/cluster", "scipy/odr", "scipy/fftpack", "scipy/datasets", "scipy/differentiate",
+    "scipy/cluster", "scipy/odr", "scipy/fftpack", "scipy/datasets", "scipy/differentiate", "scipy/optimize",
+    "scipy/spatial", "scipy/fft", "scipy/constants",
     # For those who compile against scipy.special.
     "scipy/special/cython_special.*",
     # MLflow's server and what is built on it: here is its client. Of model flavours it knows pyfunc alone.

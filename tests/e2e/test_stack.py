@@ -1,5 +1,6 @@
 """The containers at work, from building the images to a rollback: what docker-compose.yaml promises."""
 
+import subprocess
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,8 +10,12 @@ import pytest
 from running_platform import CUSTOMER, wait_for
 from running_stack import Stack, missing
 
+from churn.settings import REPOSITORY
+from tests.deploy.panels import run_every_panel
+
 TODAY = datetime.now(UTC).date()
 TESTS = Path(__file__).parents[1]
+REAL_LOG = REPOSITORY.parent / "shared" / "data" / "sparkify_logs" / "daily_json"
 
 pytestmark = [
     pytest.mark.stack,
@@ -102,6 +107,24 @@ def test_predictions_reach_the_log_that_the_nightly_check_reads(stack: Stack) ->
     wait_for(lambda: stack.python(code) >= 20, seconds=30)
 
 
+@pytest.mark.skipif(not REAL_LOG.is_dir(), reason="the public Sparkify log is not there: ../shared/data/sparkify_logs")
+def test_a_real_log_is_ingested_and_its_features_are_built(stack: Stack) -> None:
+    """In a data home of its own: real and generated customers are never mixed."""
+    container = stack.container("airflow-scheduler")["Name"].lstrip("/")
+    subprocess.run(["docker", "cp", f"{REAL_LOG}/.", f"{container}:/tmp/real"], check=True, capture_output=True)
+    found = stack.python(
+        "import json, os, subprocess\n"
+        "env = os.environ | {'CHURN_HOME': '/tmp/real-home'}\n"
+        "def churn(*words):\n"
+        "    done = subprocess.run(['churn', *words, '--json'], env=env, capture_output=True, text=True, check=True)\n"
+        "    return json.loads(done.stdout.splitlines()[-1])\n"
+        "print(json.dumps([churn('ingest', '/tmp/real'), churn('features', '--as-of', '2018-12-01')]))\n"
+    )
+    ingested, built = found
+    assert [ingested[name] for name in ("read", "accepted", "set_aside", "quarantined")] == [8_056, 7_770, 286, 0]
+    assert built["customers"] == 97
+
+
 def test_a_retraining_is_approved_served_and_rolled_back(stack: Stack) -> None:
     code = (TESTS / "weak_champion.py").read_text() + (
         f"\nfound = put_weak_champion(Settings(search_trials=0), date.fromisoformat('{TODAY}'))\n"
@@ -128,6 +151,15 @@ def test_a_retraining_is_approved_served_and_rolled_back(stack: Stack) -> None:
     wait_for(lambda: stack.served() == weak, seconds=20)
 
 
+def test_every_panel_of_the_dashboards_has_data(stack: Stack) -> None:
+    """Asked of the Prometheus that runs there; DAG runs, predictions and checks have happened by now."""
+    address = str(stack.prometheus.base_url)
+    wait_for(lambda: _used(stack) and not run_every_panel(address), seconds=150)
+    assert run_every_panel(address) == []
+    targets = stack.prometheus.get("/api/v1/targets").json()["data"]["activeTargets"]
+    assert {target["health"] for target in targets} == {"up"}
+
+
 def test_another_start_finds_everything_as_it_was(stack: Stack) -> None:
     before = stack.api.get("/health").json()
     stack.compose("down", "--timeout", "20", timeout=180)
@@ -136,6 +168,19 @@ def test_another_start_finds_everything_as_it_was(stack: Stack) -> None:
     after = stack.api.get("/health").json()
     assert (after["model_version"], after["scores_as_of"]) == (before["model_version"], before["scores_as_of"])
     assert len(stack.runs("retrain_model")) == 2
+
+
+def test_a_start_scores_again_when_events_came_after_the_scores(stack: Stack) -> None:
+    """As after days off, when the schedule owes an ingestion and a scoring and starts both at once."""
+    before = _published_at(stack)
+    assert stack.run_dag("ingest_events", str(TODAY), {})["ingest"] == "success"
+    stack.compose("restart", "catch-up")
+    wait_for(lambda: stack.states()["catch-up"] == "running healthy", seconds=240)
+    assert "scoring again" in stack.told("catch-up")
+    assert _published_at(stack) > before
+    stack.compose("restart", "catch-up")
+    wait_for(lambda: stack.states()["catch-up"] == "running healthy", seconds=240)
+    assert "nothing to run" in stack.told("catch-up").splitlines()[-2]
 
 
 def test_where_others_reach_the_ports_nothing_starts_on_known_passwords() -> None:
@@ -162,6 +207,18 @@ def test_with_keys_set_the_api_asks_for_one() -> None:
         assert locked.api.get("/health", headers=key).status_code == 200
     finally:
         locked.down()
+
+
+def _published_at(stack: Stack) -> str:
+    published: str = stack.api.get("/top?limit=1").json()["published_at"]
+    return published
+
+
+def _used(stack: Stack) -> bool:
+    """Some traffic, so that rates have something to say."""
+    stack.api.post("/batch_predict", json=[CUSTOMER] * 5).raise_for_status()
+    stack.api.get("/top?limit=3").raise_for_status()
+    return stack.served() != ""
 
 
 def _status(client: httpx.Client, path: str) -> int | None:
