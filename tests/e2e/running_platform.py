@@ -28,6 +28,8 @@ class Asking:
 
     api: httpx.Client
     airflow: httpx.Client
+    patience = 180.0
+    """Seconds that a DAG run may take."""
 
     def log_in(self) -> None:
         """As Airflow's user; the token outlives every test."""
@@ -43,7 +45,7 @@ class Asking:
 
     def ended(self, run: str) -> dict[str, str]:
         """Wait for the end of a run; the state of each task."""
-        wait_for(lambda: self.airflow.get(run).json()["state"] in ("success", "failed"), seconds=180)
+        wait_for(lambda: self.airflow.get(run).json()["state"] in ("success", "failed"), seconds=self.patience)
         tasks = self.airflow.get(f"{run}/taskInstances").json()["task_instances"]
         return {t["task_id"]: t["state"] for t in tasks}
 

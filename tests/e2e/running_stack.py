@@ -29,6 +29,8 @@ def missing() -> str | None:
 class Stack(Asking):
     """One compose project."""
 
+    patience = 420.0
+
     def __init__(self, name: str, **settings: str) -> None:
         """``settings``: more variables of docker-compose.yaml, by their names."""
         ports = free_ports(4)

@@ -24,6 +24,7 @@ TODAY = str(datetime.now(UTC).date())
 
 pytestmark = [
     pytest.mark.stack,
+    pytest.mark.faults,
     pytest.mark.timeout(1200),
     pytest.mark.skipif(missing() is not None, reason=missing() or ""),
     pytest.mark.skipif(os.geteuid() != 0, reason="processes in containers are killed by root alone"),
