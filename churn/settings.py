@@ -11,9 +11,14 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 
 
 class Settings(BaseSettings):
-    """Frozen settings. Every field can be set as ``CHURN_<NAME>``; paths are made absolute."""
+    """Frozen settings. Every field can be set as ``CHURN_<NAME>``; paths are made absolute.
 
-    model_config = SettingsConfigDict(env_prefix="CHURN_", env_file=REPOSITORY / ".env", frozen=True, extra="ignore")
+    A variable that is there and empty says nothing: an empty path would be the folder one happens to be in.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix="CHURN_", env_file=REPOSITORY / ".env", env_ignore_empty=True, frozen=True, extra="ignore"
+    )
 
     home: Path = REPOSITORY / ".churn"
     """Everything the platform keeps: events, features, scores, models, Airflow's and MLflow's own files."""
@@ -139,6 +144,11 @@ class Settings(BaseSettings):
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(x.strip() for x in value.split(",") if x.strip()) if isinstance(value, str) else value
+
+    @field_validator("api_published_on")
+    @classmethod
+    def _without_brackets(cls, value: str) -> str:
+        return value.strip("[]")  # as Compose writes addresses of IPv6
 
     @field_validator("scores_due")
     @classmethod

@@ -4,17 +4,20 @@ A file that holds none of them is left as it is, to the byte; another one is rep
 """
 
 import csv
+import glob
 import gzip
 import json
 import os
 import re
 import shutil
+import zlib
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
+import psutil
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -22,10 +25,11 @@ import pyarrow.parquet as pq
 from churn.errors import BadInput
 from churn.io.lake import write_parquet
 from churn.io.raw import raw_paths
-from churn.io.suppression import canonical_id
+from churn.io.suppression import known_as
 
 Forgotten = Callable[[Iterable[str]], Collection[str]]
 """Which of these customers are to be forgotten."""
+_ESCAPED = re.compile(r"(?:\\u[0-9a-fA-F]{4})+|\\.")
 
 
 def drop_rows(path: Path, columns: Collection[str], forgotten: Forgotten) -> int:
@@ -57,7 +61,7 @@ def raw_rows_of(path: Path, columns: Collection[str], customer_id: str, *, remov
         return _parquet_rows(path, columns, customer_id, remove=remove)
     others = _other_json_lines if kind == "json" else _other_csv_lines
     kept, total = 0, 0
-    aside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    aside = _aside(path)
     try:
         gzipped = path.name.lower().endswith(".gz")
         with _opened(path, "rb", gzipped) as lines, _opened(*_target(aside, remove, gzipped)) as out:
@@ -69,8 +73,8 @@ def raw_rows_of(path: Path, columns: Collection[str], customer_id: str, *, remov
         if remove and kept < total:
             shutil.copymode(path, aside)
             aside.replace(path)
-    except (EOFError, csv.Error, gzip.BadGzipFile) as e:
-        raise BadInput(f"{path.name} cannot be read to its end ({type(e).__name__}): mend it or remove it") from e
+    except (EOFError, csv.Error, gzip.BadGzipFile, zlib.error) as e:
+        raise BadInput(f"it cannot be read to its end ({type(e).__name__})") from e
     finally:
         aside.unlink(missing_ok=True)
     return total - kept
@@ -78,9 +82,8 @@ def raw_rows_of(path: Path, columns: Collection[str], customer_id: str, *, remov
 
 def _other_json_lines(lines: IO[bytes], columns: Collection[str], customer_id: str) -> Iterator[tuple[bytes, int]]:
     """Each line, or nothing in place of the customer's, and 1."""
-    spelt = {customer_id.encode(), json.dumps(customer_id)[1:-1].encode()}
     for line in lines:
-        suspect = b"\\u" in line or any(text in line for text in spelt)
+        suspect = b"\\" in line or customer_id.encode() in line  # JSON may spell any character otherwise
         yield (b"" if suspect and _is_of(line, columns, customer_id) else line), 1
 
 
@@ -92,7 +95,15 @@ def _is_of(line: bytes, columns: Collection[str], customer_id: str) -> bool:
     if isinstance(row, dict):
         return any(_is_same(row.get(name), customer_id) for name in columns)
     # Of what cannot be read: where the id stands by itself, not as a part of another one.
-    return bool(re.search(rb"(?<![\w-])" + re.escape(customer_id.encode()) + rb"(?![\w-])", line))
+    plain = _ESCAPED.sub(_character, line.decode(errors="replace"))
+    return bool(re.search(rf"(?<![\w-]){re.escape(customer_id)}(?![\w-])", plain))
+
+
+def _character(escaped: re.Match[str]) -> str:
+    try:
+        return str(json.loads(f'"{escaped[0]}"'))
+    except ValueError:
+        return escaped[0]
 
 
 def _other_csv_lines(lines: IO[bytes], columns: Collection[str], customer_id: str) -> Iterator[tuple[bytes, int]]:
@@ -126,7 +137,7 @@ def _parquet_rows(path: Path, columns: Collection[str], customer_id: str, *, rem
     counts = [len(_own(file.read_row_group(n, there), there, customer_id)) for n in groups]
     if not sum(counts) or not remove:
         return sum(counts)
-    aside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    aside = _aside(path)
     try:
         with pq.ParquetWriter(aside, file.schema_arrow, compression="zstd") as out:
             for n in groups:
@@ -150,22 +161,24 @@ def _is_same(value: Any, customer_id: str) -> bool:
     """As ingestion reads an id: a number is its text."""
     if value is None or isinstance(value, bool) or not str(value).strip():
         return False
-    return _canonical(str(value)) == customer_id
-
-
-def _canonical(text: str) -> str | None:
-    try:
-        return canonical_id(text)
-    except BadInput:
-        return None
+    return known_as(str(value)) == customer_id
 
 
 def _found(column: pa.ChunkedArray, forgotten: Forgotten) -> list[str]:
     """The values of a column that name a forgotten customer."""
     texts = [text for text in pc.unique(column.cast(pa.string())).to_pylist() if text is not None]
-    named = {text: _canonical(text) for text in texts}
+    named = {text: known_as(text) for text in texts}
     gone = set(forgotten({name for name in named.values() if name is not None}))
     return [text for text, name in named.items() if name in gone]
+
+
+def _aside(path: Path) -> Path:
+    """Where a file is written before it takes the place of the old one; that of a killed attempt goes."""
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
+        number = left.name.split(".")[-2]
+        if number.isdecimal() and not psutil.pid_exists(int(number)):
+            left.unlink(missing_ok=True)
+    return path.with_name(f".{path.name}.{os.getpid()}.part")
 
 
 def _target(aside: Path, remove: bool, gzipped: bool) -> tuple[Path, str, bool]:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import psutil
@@ -15,9 +15,12 @@ import psutil
 GRACE_SECONDS = 86_400.0
 """What was written within a day may belong to a step that is at work, whatever its date says."""
 _DATE = re.compile(r"(?<!\d)(\d{4}-\d{2}-\d{2})(?!\d)")
-_PART_OF = re.compile(r"\.(\d+)\.part$")
+_PART_OF = re.compile(r"^\..+\.(\d+)\.part$")
+_PART_OF_PREDICTIONS = re.compile(r"^\..+\.parquet\.part$")
 _LASTING = ("decisions", "alerts", "replay")
 """Reports that are read again: evidence of the ledger, which alarm rings already, nights that a replay has lived."""
+_DAGS = ("ingest_events", "monitor_model", "retrain_model", "rollback_model", "score_nightly")
+"""Whose logs are ours to remove."""
 _CHUNK = 1 << 20
 
 
@@ -69,22 +72,47 @@ def service_logs(folder: Path, before_s: float, most_bytes: int) -> Iterator[Old
     yield from files_before(folder, "*.log.1", before_s)
 
 
+def folders_of_tasks(folder: Path) -> list[Path]:
+    """Where Airflow keeps the logs of our DAGs' tasks. Whatever else lies beside them is not ours."""
+    named = [folder / f"dag_id={name}" for name in _DAGS]
+    return [path for path in named if path.is_dir() and not path.is_symlink()]
+
+
 def task_logs(folder: Path, before_s: float) -> Iterator[Old]:
-    """Files of a tree of logs."""
+    """Files in one of :func:`folders_of_tasks`."""
     for path in sorted(folder.rglob("*")):
         if path.is_file() and not path.is_symlink() and (state := path.stat()).st_mtime < before_s:
             yield Old(path, 1, state.st_size)
 
 
-def stale_parts(home: Path, *, older_than: float = GRACE_SECONDS) -> Iterator[Old]:
-    """Half-written files of processes that were killed."""
+def parsing_logs(folder: Path, before: date) -> Iterator[Old]:
+    """What Airflow's DAG processor wrote on the days before, a folder each."""
+    top = folder / "dag_processor"
+    for path in sorted(top.glob("????-??-??")) if not top.is_symlink() else ():
+        day = _date_of(path.name)
+        if path.is_dir() and not path.is_symlink() and day is not None and day < before:
+            yield from _old(path)
+
+
+def days_of_work(folders: Iterable[Path]) -> set[date]:
+    """The days (UTC) on which a file below these folders was written last."""
+    seconds = {s for folder in folders for path in folder.rglob("*") if (s := _written(path)) is not None}
+    return {datetime.fromtimestamp(s, UTC).date() for s in seconds}
+
+
+def stale_parts(home: Path, landing: Path, *, older_than: float = GRACE_SECONDS) -> Iterator[Old]:
+    """Files that a step or the API was writing when it was killed; never one in the landing folder."""
     for top in sorted(p for p in home.glob("*") if p.is_dir() and p.name not in ("airflow", "mlflow", "serving")):
         for path in sorted(top.rglob(".*.part")):
+            ours = _PART_OF.search(path.name)
+            others = top.name == "predictions" and _PART_OF_PREDICTIONS.search(path.name)
+            if path.is_relative_to(landing) or not (ours or others):
+                continue
             try:
                 state = path.stat()
             except FileNotFoundError:  # finished at this moment
                 continue
-            least = older_than if _PART_OF.search(path.name) else GRACE_SECONDS
+            least = older_than if ours else GRACE_SECONDS
             if time.time() - state.st_mtime >= least and path.is_file() and not _written_by(path):
                 yield Old(path, 1, state.st_size)
 
@@ -100,16 +128,16 @@ def remove(old: Old) -> None:
         old.path.unlink(missing_ok=True)
 
 
-def remove_empty_folders(folder: Path, before_s: float, times: dict[Path, float]) -> None:
-    """Folders of a tree that are empty and had not changed since before their files went; never a top one."""
+def remove_empty_folders(before_s: float, times: dict[Path, float]) -> None:
+    """Folders of a tree that are empty and had not changed since before their files went."""
     for path in sorted((p for p in times if p.is_dir()), key=lambda p: -len(p.parts)):
-        if times[path] < before_s and len(path.relative_to(folder).parts) > 1 and not any(path.iterdir()):
+        if times[path] < before_s and not any(path.iterdir()):
             with suppress(OSError):  # somebody put something there at this moment
                 path.rmdir()
 
 
 def folder_times(folder: Path) -> dict[Path, float]:
-    """When each folder of a tree was changed last."""
+    """When each folder of a tree was changed last; its top is not among them."""
     return {p: p.stat().st_mtime for p in folder.rglob("*") if p.is_dir() and not p.is_symlink()}
 
 
@@ -124,6 +152,13 @@ def _old(path: Path) -> Iterator[Old]:
     states = [p.stat() for p in files]
     if not states or max(s.st_mtime for s in states) < time.time() - GRACE_SECONDS:
         yield Old(path, len(states), sum(s.st_size for s in states))
+
+
+def _written(path: Path) -> float | None:
+    try:
+        return path.stat().st_mtime if path.is_file() and not path.is_symlink() else None
+    except FileNotFoundError:  # gone at this moment
+        return None
 
 
 def _date_of(text: str) -> date | None:

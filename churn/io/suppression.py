@@ -15,7 +15,7 @@ from pathlib import Path
 
 from churn.errors import BadInput
 
-_SALT = ".salt"
+_SALT, _SWEPT, _SWEEPING = ".salt", ".swept", ".sweeping"
 _WHOLE = re.compile(r"([0-9]+)\.0")
 _LONGEST = 1_000
 
@@ -27,6 +27,17 @@ def canonical_id(text: str) -> str:
         raise BadInput(f"that is no customer id: give one of 1 to {_LONGEST} characters")
     found = _WHOLE.fullmatch(text)
     return found[1] if found else text
+
+
+def known_as(text: str) -> str | None:
+    """As :func:`canonical_id`, for what is compared with one; None for what cannot be one.
+
+    Ingestion takes off blanks alone, so that what it keeps may end in a tab.
+    """
+    try:
+        return canonical_id(text)
+    except BadInput:
+        return None
 
 
 class Suppressions:
@@ -59,7 +70,25 @@ class Suppressions:
         if not (hashes := self.since().keys()):
             return set()
         salt = self._salt(make=False)
-        return {customer for customer in customer_ids if _hash(salt, customer) in hashes}
+        named = {customer: known_as(customer) for customer in customer_ids}
+        return {customer for customer, name in named.items() if name is not None and _hash(salt, name) in hashes}
+
+    def swept_at(self) -> datetime | None:
+        """When the last search for them all began that came to its end."""
+        path = self._folder / _SWEPT
+        return datetime.fromtimestamp(path.stat().st_mtime, UTC) if path.is_file() else None
+
+    @property
+    def sweeping(self) -> bool:
+        """Whether a search has begun and did not come to its end."""
+        return (self._folder / _SWEEPING).is_file()
+
+    def begin_sweep(self) -> None:
+        _touch(self._folder / _SWEEPING)
+
+    def end_sweep(self, began: datetime) -> None:
+        _touch(self._folder / _SWEPT, began.timestamp())
+        (self._folder / _SWEEPING).unlink(missing_ok=True)
 
     def _salt(self, *, make: bool = True) -> bytes:
         path = self._folder / _SALT
@@ -75,6 +104,12 @@ class Suppressions:
 
 def _hash(salt: bytes, customer_id: str) -> str:
     return hmac.new(salt, customer_id.encode(), hashlib.sha256).hexdigest()
+
+
+def _touch(path: Path, at: float | None = None) -> None:
+    path.touch(mode=0o600)
+    if at is not None:
+        os.utime(path, (at, at))
 
 
 def _write_whole(path: Path, text: str) -> None:

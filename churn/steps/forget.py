@@ -6,6 +6,8 @@ with the data home's own salt, by which ingestion knows whom no file may bring b
 
 import hashlib
 import json
+import os
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, replace
@@ -13,7 +15,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from churn.errors import ChurnError
+import pyarrow as pa
+
+from churn.errors import BadInput, ChurnError
 from churn.io.contracts import contract_of, load_contract
 from churn.io.erasing import Forgotten, drop_rows, raw_rows_of
 from churn.io.lake import Lake, write_json
@@ -22,7 +26,7 @@ from churn.io.raw import TRUTH, raw_paths
 from churn.io.registry import Registry
 from churn.io.retention import remove, stale_parts
 from churn.io.stored_nights import StoredNights
-from churn.io.suppression import Suppressions, canonical_id
+from churn.io.suppression import Suppressions, canonical_id, known_as
 from churn.settings import Settings
 from churn.steps.land_demo import DEMO_TRUTH
 
@@ -80,9 +84,11 @@ def forget(
 
     ``landing``: from the raw files in the landing folder too. Killed and run again, it goes on; when nothing is left to
     remove, the receipt of the last time is the answer. Raises Unavailable where another step keeps a lock or the
-    database does not answer: then again.
+    database does not answer: then again. Raises BadInput for what is no id, for another user than the data home's, and
+    with ``landing`` when all is done but for raw files that cannot be read.
     """
     customer_id, home = canonical_id(customer), settings.data_home
+    _refuse_others(home)
     lake, suppressed = Lake(home), Suppressions(home)
     with patient_lock(lake, "prune"):
         began = datetime.now(UTC)
@@ -90,20 +96,28 @@ def forget(
         earlier = _receipts(home, found)
         report = next((e for e in earlier if e.finished_at is None), None) or _begun(home, found, who, began)
         with ExitStack() as held:
-            for name in ("ingest", "promotion", *(["land_demo"] if landing else [])):
+            for name in ("ingest", *(["land_demo"] if landing else [])):
                 held.enter_context(patient_lock(lake, name))
-            suppressed.add(customer_id)
             unfinished = not earlier or report in earlier
-            if unfinished:  # from here on whoever looks knows that something is under way
+            with patient_lock(lake, "promotion"):
+                suppressed.add(customer_id)
+                # From here on whoever looks knows that something is under way, and whoever is killed goes on.
                 _write(replace(report, interrupted_before=True))
-            places = _swept(settings, lambda ids: {customer_id} & set(ids), progress, compact=unfinished)
-            raw, rewritten = _raw(settings, customer_id, landing, progress)
-        places |= {"landing": rewritten} if landing else {}
+                places = _swept_files(settings, _only(customer_id), progress)
+            places = _swept_book(settings, _only(customer_id), progress, places, compact=unfinished)
+            raw = _raw(settings, customer_id, landing, progress)
+        places |= {"landing": raw.rewritten} if landing else {}
+        if landing and raw.unread:
+            raise BadInput(
+                f"all is done but for raw files that cannot be read: {_listed(raw.unread)}. Mend them or move them "
+                "away, and run it again"
+            )
         if not unfinished and not any(place.rows for place in places.values()):
+            Path(report.receipt).unlink()
             return max(earlier, key=lambda e: e.began_at)
         progress("writing the receipt")
         report = replace(
-            report, places=places, landing_files=raw, left=_left(settings, raw, landing),
+            report, places=places, landing_files=raw.held, left=_left(settings, raw, landing),
             finished_at=_text(datetime.now(UTC)),
         )  # fmt: skip
         return _write(report)
@@ -117,16 +131,24 @@ def forget_again(
     ``everywhere``: of all who were ever forgotten, in every file, as a restored backup may hold them. Called with the
     lock of `prune` held.
     """
-    suppressed, lake = Suppressions(settings.data_home), Lake(settings.data_home)
-    begin = datetime.min.replace(tzinfo=UTC) if everywhere else datetime.now(UTC) - _AGAIN
-    lately = [at for at in suppressed.since().values() if at > begin]
-    if not lately:
+    suppressed, lake, now = Suppressions(settings.data_home), Lake(settings.data_home), datetime.now(UTC)
+    if not (hashes := suppressed.since()):
         return 0
-    since = 0.0 if everywhere else min(lately).timestamp() - 3600
-    with ExitStack() as held:
-        for name in ("ingest", "promotion"):
-            held.enter_context(patient_lock(lake, name))
-        places = _swept(settings, suppressed.among, progress, since=since)
+    # Whoever was within their days at the last search may have been written back since, however long ago that was.
+    last = suppressed.swept_at()
+    begin = None if everywhere or last is None else min(last, now) - _AGAIN
+    lately = [at for at in hashes.values() if begin is None or at > begin]
+    if not lately and not suppressed.sweeping:
+        suppressed.end_sweep(now)
+        return 0
+    since = 0.0 if everywhere or not lately else min(min(lately).timestamp(), time.time()) - 3600
+    with patient_lock(lake, "ingest"):
+        interrupted = suppressed.sweeping
+        suppressed.begin_sweep()
+        with patient_lock(lake, "promotion"):
+            places = _swept_files(settings, suppressed.among, progress, since=since)
+        places = _swept_book(settings, suppressed.among, progress, places, compact=interrupted)
+        suppressed.end_sweep(now)
     return sum(place.rows for place in places.values())
 
 
@@ -142,21 +164,43 @@ def text_of(report: ForgetReport) -> str:
     return "\n".join([*lines, f"receipt {report.receipt}, sha256 {report.sha256}"])
 
 
-def _swept(
-    settings: Settings,
-    forgotten: Forgotten,
-    progress: Callable[[str], None],
-    *,
-    compact: bool = False,
-    since: float = 0.0,
+def _only(customer_id: str) -> Forgotten:
+    return lambda ids: {text for text in ids if known_as(text) == customer_id}
+
+
+def _refuse_others(home: Path) -> None:
+    """Another user's list of the forgotten could not be read by ingestion, nor theirs by this one."""
+    for folder in (home / "suppressed", home / "erasures", home / "events"):
+        if folder.is_dir() and (owner := folder.stat().st_uid) != os.geteuid():
+            raise BadInput(
+                f"{folder} is user {owner}'s, and ingestion could not read what user {os.geteuid()} writes there: run "
+                "it as the user that ingests, in containers `docker compose exec airflow-scheduler churn forget …`"
+            )
+
+
+def _swept_files(
+    settings: Settings, forgotten: Forgotten, progress: Callable[[str], None], *, since: float = 0.0
 ) -> dict[str, Place]:
-    """Every place of the data home, and of the replays in it. ``since``: files changed before that are left out."""
-    home = settings.data_home
+    """Files of the data home, and of the replays in it. ``since``: those changed before that are left out."""
     places: dict[str, Place] = {}
     for own in (settings, *_replays(settings)):
         for name, place in _files(own, forgotten, progress, since).items():
             before = places.get(name, Place())
             places[name] = Place(before.files + place.files, before.rows + place.rows)
+    return places
+
+
+def _swept_book(
+    settings: Settings,
+    forgotten: Forgotten,
+    progress: Callable[[str], None],
+    swept: dict[str, Place],
+    *,
+    compact: bool,
+) -> dict[str, Place]:
+    """The score book and those of the replays, and then half-written files; ``swept`` and what became of these."""
+    places = dict(swept)
+    for own in (settings, *_replays(settings)):
         with closing(StoredNights(own.score_database)) as book:
             gone = list(forgotten(book.customers()))
             removed = book.drop(gone) if gone else {}
@@ -165,7 +209,7 @@ def _swept(
             for name in ("scores", "shadow_scores", "reasons"):
                 before = places.get(name, Place())
                 places[name] = replace(before, rows=before.rows + removed.get(name, 0))
-    stale = list(stale_parts(home, older_than=_STALE_SECONDS))
+    stale = list(stale_parts(settings.data_home, settings.landing_dir, older_than=_STALE_SECONDS))
     for part in stale:
         remove(part)
     return places | {"half-written": Place(files=len(stale))}
@@ -204,30 +248,56 @@ def _raw_columns(settings: Settings) -> tuple[str, ...]:
     return tuple(dict.fromkeys(s for c in contracts if (s := c.columns["customer_id"].source) is not None))
 
 
-def _raw(
-    settings: Settings, customer_id: str, remove_them: bool, progress: Callable[[str], None]
-) -> tuple[dict[str, int], Place]:
-    """Raw files that hold the customer still, and what was removed from others."""
+@dataclass(frozen=True)
+class _Raw:
+    """What became of the raw files."""
+
+    held: dict[str, int]
+    """Those that hold the customer still, and how many rows."""
+    rewritten: Place
+    unread: dict[str, str]
+    """Those that cannot be read, and why."""
+
+
+def _raw(settings: Settings, customer_id: str, remove_them: bool, progress: Callable[[str], None]) -> _Raw:
     folder, columns = settings.landing_dir, (*_raw_columns(settings), *_CUSTOMER)
-    held, files, rows = dict[str, int](), 0, 0
+    held, unread, files, rows = dict[str, int](), dict[str, str](), 0, 0
     found = sorted({*(raw_paths([folder]) if folder.is_dir() else ()), *folder.glob(TRUTH)})
     truth = settings.data_home / DEMO_TRUTH
     for number, path in enumerate([*found, *([truth] if truth.is_file() else [])]):
         if number % 20 == 0:
             progress(f"looking through the raw files ({number + 1} of {len(found)})")
-        count = raw_rows_of(path, columns, customer_id, remove=remove_them)
+        name = str(path).replace(customer_id, "<id>") if len(customer_id) >= _TELLING else str(path)
+        try:
+            count = raw_rows_of(path, columns, customer_id, remove=remove_them)
+        except (BadInput, pa.ArrowException) as e:  # what libraries say of a file may quote it
+            unread[name] = str(e) if isinstance(e, BadInput) else f"it is no whole parquet file ({type(e).__name__})"
+            continue
+        except OSError as e:
+            unread[name] = e.strerror or type(e).__name__
+            continue
         if count and not remove_them:
-            name = str(path).replace(customer_id, "<id>") if len(customer_id) >= _TELLING else str(path)
             held[name] = held.get(name, 0) + count
         files, rows = (files + 1, rows + count) if count and remove_them else (files, rows)
-    return held, Place(files, rows)
+    return _Raw(held, Place(files, rows), unread)
 
 
-def _left(settings: Settings, raw: dict[str, int], landing: bool) -> tuple[str, ...]:
+def _listed(unread: dict[str, str]) -> str:
+    return "; ".join(f"{name}: {why}" for name, why in unread.items())
+
+
+def _left(settings: Settings, raw: _Raw, landing: bool) -> tuple[str, ...]:
     """What nobody should believe was erased."""
     found = []
-    if raw:
+    if raw.held:
         found.append("the raw files listed: they are the source's; --landing writes them anew without the customer")
+    if raw.unread:
+        found.append(f"raw files that could not be read, and may hold the customer: {_listed(raw.unread)}")
+    found += [
+        f"raw files outside {settings.landing_dir}, and replays outside {settings.data_home / 'replays'} (--into): the "
+        "platform does not know where they are",
+        "names of raw files, in events/_receipts, reports and quarantine: an id that a source writes into a name stays",
+    ]
     if not landing or (settings.data_home / DEMO_TRUTH).is_file():
         found.append("what the source delivers from now on: ingestion sets it aside, the file itself stays as it came")
     try:

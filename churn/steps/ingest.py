@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -11,7 +12,7 @@ from pathlib import Path
 
 from churn.core.canonical import rules
 from churn.core.events import SourceContract
-from churn.errors import ContractViolation, NotReady
+from churn.errors import ContractViolation, NotReady, Unavailable
 from churn.io.contracts import contract_of
 from churn.io.engines.duckdb import open_engine
 from churn.io.intake import FileReport, Intake
@@ -25,6 +26,7 @@ from churn.steps.land_demo import refuse_mixture
 
 # Great Expectations reads at most this many rows of one ingestion (about a gigabyte); the SQL rules read every row.
 _VALIDATED_ROWS = 1_000_000
+_LOG = logging.getLogger("churn.ingest")
 
 
 @dataclass(frozen=True)
@@ -149,10 +151,12 @@ def _remember(lake: Lake, reports: Sequence[FileReport], found: Validation | Non
     }
     kept = KeptReports.of(lake.home)
     try:
-        before = kept.ingestions(now.date())
-    except ContractViolation:  # damaged by hand; no ingestion may fail for the sake of what is only shown
-        before = []
-    write_json(kept.ingestions_path(now.date()), {"ingestions": with_ingestion(before, ingestion)})
+        every = with_ingestion(kept.ingestions(now.date()), ingestion)
+    except (ContractViolation, Unavailable, LookupError, TypeError) as e:
+        # Damaged by hand; no ingestion may fail for the sake of what is only shown.
+        _LOG.warning("what came in before on %s is not shown any more: %s: %s", now.date(), type(e).__name__, e)
+        every = with_ingestion([], ingestion)
+    write_json(kept.ingestions_path(now.date()), {"ingestions": every})
 
 
 def _publish(intake: Intake, lake: Lake, progress: Callable[[str], None]) -> list[int]:

@@ -12,6 +12,7 @@ from churn.errors import Unavailable
 from churn.io import retention
 from churn.io.contracts import contract_of
 from churn.io.lake import Lake
+from churn.io.ledger import Ledger
 from churn.io.locks import patient_lock
 from churn.io.registry import ModelVersion, Registry
 from churn.io.retention import Old
@@ -21,6 +22,10 @@ from churn.steps.forget import forget_again
 from churn.steps.published_nights import LOOKED_BACK
 
 _WEEK = 7
+_STEADY, _LATE = 3, timedelta(days=14)
+"""Days of work that make a clock believed; how far they may lie back before that is said."""
+_LIVELY = ("events", "features", "panels", "quarantine", "reports", "predictions", "logs")
+"""Where a platform that is at work writes."""
 
 
 @dataclass(frozen=True)
@@ -81,8 +86,10 @@ def prune(
     run, lake = _Run(settings, today, dry_run, progress), Lake(settings.data_home)
     with patient_lock(lake, "prune"):
         again = 0 if dry_run else forget_again(settings, everywhere=restored, progress=progress)
-        run.files_by_themselves()
+        run.files_by_the_clock()
         run.logs()
+        run.look_for_the_newest_night()
+        run.reports()
         with ExitStack() as held:
             if not dry_run:  # no version moves meanwhile: what it waits with must not go while it begins to wait
                 held.enter_context(patient_lock(lake, "promotion"))
@@ -121,22 +128,35 @@ class _Run:
     def __init__(self, settings: Settings, today: date, dry_run: bool, progress: Callable[[str], None]) -> None:
         self._settings, self._today, self._dry_run, self._progress = settings, today, dry_run, progress
         self._lake = Lake(settings.data_home)
+        self._tasks = (settings.airflow_logs or settings.data_home / "airflow" / "logs").expanduser().absolute()
         self.places: dict[str, Pruned] = {}
         self.left: list[str] = []
+        self._clock = self._night = self._at_work()
 
-    def needed(self) -> _Needed | None:
-        """None where the registry does not answer: then nothing goes that a model may need."""
-        try:
-            versions = [v for v in Registry(self._settings).versions() if v.stage in ("Production", "Staging")]
-        except Unavailable as e:
-            self.left.append(f"features, panels, scores and events, because the registry did not answer: {e}")
-            return None
-        horizon = max([contract_of(self._settings).horizon_days, *map(_horizon, versions)])
+    def look_for_the_newest_night(self) -> None:
+        """Where the platform stood still, or lives on an old log, its nights end where it stopped."""
         with closing(StoredNights(self._settings.score_database)) as nights:
             newest = nights.newest()
         days = self._lake.event_days()
-        # Where the platform stood still, what is needed ends where it stopped.
-        now = min([self._today, *([newest] if newest else []), *([days[-1] + timedelta(days=1)] if days else [])])
+        ends = [*([newest] if newest else []), *([days[-1] + timedelta(days=1)] if days else [])]
+        self._night = min(self._today, *ends) if ends else self._clock
+
+    def needed(self) -> _Needed | None:
+        """None where the registry does not answer, or not as the ledger: then nothing goes that a model may need."""
+        kept = "features, panels, scores and events, because the registry"
+        try:
+            versions = [v for v in Registry(self._settings).versions() if v.stage in ("Production", "Staging")]
+        except Unavailable as e:
+            self.left.append(f"{kept} did not answer: {e}")
+            return None
+        with closing(Ledger(self._settings.score_database)) as ledger:
+            decided = ledger.production()
+        number = decided.to_version if decided else None
+        if number is not None and not any(v.version == number and v.stage == "Production" for v in versions):
+            self.left.append(f"{kept} does not have version {number} in production, which the ledger has there")
+            return None
+        horizon = max([contract_of(self._settings).horizon_days, *map(_horizon, versions)])
+        now = self._night
         snapshots = timedelta(days=2 * horizon + _WEEK * (self._settings.panel_snapshots + 1))
         return _Needed(
             watched_since=now - timedelta(days=horizon + LOOKED_BACK),
@@ -148,7 +168,7 @@ class _Run:
         """The caller sees to it that nothing is ingested meanwhile."""
         settings, lake, events = self._settings, self._lake, list[Old]()
         if (days := settings.keep_events_days) is not None and needed:
-            events = list(retention.dated_folders(lake.events, min(self._since(days), needed.trained_since)))
+            events = list(retention.dated_folders(lake.events, min(self._nights_since(days), needed.trained_since)))
         self._files("events", days, events)
         days = settings.keep_quarantine_days
         self._files("quarantine", days, retention.files_before(lake.quarantine, "*.parquet", self._since_s(days)))
@@ -162,27 +182,32 @@ class _Run:
             ("panels", settings.keep_panels_days),
         ):
             if needed is not None:
-                before = min(self._since(days), needed.watched_since) if name == "features" else self._since(days)
+                since = self._nights_since(days)
+                before = min(since, needed.watched_since) if name == "features" else since
                 self._files(name, days, retention.dated_folders(home / name, before, needed.cut_offs))
 
-    def files_by_themselves(self) -> None:
-        settings, lake = self._settings, self._lake
-        days = settings.keep_reports_days
-        self._files("reports", days, retention.reports(lake.reports, self._since(days)))
-        days = settings.keep_predictions_days
-        self._files("predictions", days, retention.dated_folders(lake.home / "predictions", self._since(days)))
-        self._files("half-written", None, retention.stale_parts(lake.home))
+    def files_by_the_clock(self) -> None:
+        home, days = self._lake.home, self._settings.keep_predictions_days
+        before = self._clock - timedelta(days=days)
+        self._files("predictions", days, retention.dated_folders(home / "predictions", before))
+        self._files("half-written", None, retention.stale_parts(home, self._settings.landing_dir))
+
+    def reports(self) -> None:
+        days = self._settings.keep_reports_days
+        self._files("reports", days, retention.reports(self._lake.reports, self._nights_since(days)))
 
     def logs(self) -> None:
         settings = self._settings
         days, most = settings.keep_logs_days, int(settings.keep_log_megabytes * 1e6)
         before = self._since_s(days)
         self._files("logs", days, retention.service_logs(self._lake.home / "logs", before, most))
-        tasks = (settings.airflow_logs or self._lake.home / "airflow" / "logs").expanduser().absolute()
-        times = retention.folder_times(tasks)
-        self._files("airflow_logs", days, retention.task_logs(tasks, before))
+        tasks = retention.folders_of_tasks(self._tasks)
+        times = {path: at for folder in tasks for path, at in retention.folder_times(folder).items()}
+        found = [old for folder in tasks for old in retention.task_logs(folder, before)]
+        found += retention.parsing_logs(self._tasks, self._clock - timedelta(days=days))
+        self._files("airflow_logs", days, found)
         if not self._dry_run:
-            retention.remove_empty_folders(tasks, before, times)
+            retention.remove_empty_folders(before, times)
 
     def score_book(self, needed: _Needed | None) -> None:
         """A night at a time: who publishes or reads waits for no more than that."""
@@ -190,12 +215,12 @@ class _Run:
             return
         settings = self._settings
         with closing(StoredNights(settings.score_database)) as book:
-            newest = book.newest() or self._today
+            newest = book.newest() or self._night
             for place, days, until in (
                 ("reasons", min(settings.keep_reasons_days, settings.keep_scores_days), newest),  # of what there is
                 ("scores", settings.keep_scores_days, needed.watched_since),
             ):
-                nights = book.before(place, min(self._since(days), until))
+                nights = book.before(place, min(self._nights_since(days), until))
                 for night in () if self._dry_run else nights:
                     self._progress(f"{place} as of {night.as_of}")
                     book.remove(place, night.as_of)
@@ -221,12 +246,29 @@ class _Run:
         home = self._lake.home
         return str(path.relative_to(home) if path.is_relative_to(home) else path)
 
-    def _since(self, days: int) -> date:
-        return self._today - timedelta(days=days)
+    def _at_work(self) -> date:
+        """What is dated by the clock counts from the third last day on which the platform wrote anything.
+
+        So a clock that jumps ahead has to be right for three days before it removes anything, and a platform that stood
+        still counts from today again after three days, however long it stood.
+        """
+        home = self._lake.home
+        folders = [home / name for name in _LIVELY] + retention.folders_of_tasks(self._tasks)
+        days = sorted(day for day in retention.days_of_work(folders) if day <= self._today)
+        found = (days or [self._today])[-_STEADY:][0]
+        if self._today - found > _LATE:
+            self.left.append(
+                f"predictions, quarantine and logs after {found} count from that day: since then the platform wrote on "
+                f"fewer than {_STEADY} days, because it stood still or because the clock jumped"
+            )
+        return found
+
+    def _nights_since(self, days: int) -> date:
+        return self._night - timedelta(days=days)
 
     def _since_s(self, days: int) -> float:
         """Files have no date of their own but the moment of their last change."""
-        day = self._since(days)
+        day = self._clock - timedelta(days=days)
         return min(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp(), time.time() - 3600)
 
 

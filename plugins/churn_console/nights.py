@@ -12,6 +12,8 @@ from churn_console.reading import Reading, Section
 
 SHOWN = 30
 """Nights on a page; however many there are, no more are read."""
+_FIRST = date(1970, 1, 1)
+"""No window ends before it: nothing is known of the time before, and dates have an end."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ def window(reading: Reading, until: date | None) -> Window:
         return max(known, default=datetime.now(UTC).date())
 
     known = reading.section(newest).found or datetime.now(UTC).date()
-    last = min(until, known) if until else known
+    last = max(_FIRST, min(until, known) if until else known)
     return Window(last - timedelta(days=SHOWN - 1), last, known)
 
 

@@ -149,7 +149,7 @@ def report(
     key: Annotated[str, InPath(pattern=r"^([0-9]{4}-[0-9]{2}-[0-9]{2}|[0-9]{1,9})$")],
 ) -> HTMLResponse:
     """A report as its step wrote it."""
-    reading = Reading(Settings())
+    reading = Reading(_settings())
     section = reading.section(lambda: reading.kept.page(kind, key))
     if section.found is None:
         raise HTTPException(503 if section.away else 404, section.away or "this report is not kept any more")
@@ -192,18 +192,21 @@ def refused(request: Request, error: StarletteHTTPException) -> Response:
 
 
 def _page(request: Request, user: Any, template: str, facts: Callable[[Reading], dict[str, Any]]) -> HTMLResponse:
-    root = _root(request)
-    try:
-        settings = Settings()
-    except ValidationError as e:
-        said = "; ".join(f"{x['loc'][-1]}: {x['msg']}" for x in e.errors())
-        raise HTTPException(503, f"the settings cannot be used: {said}") from e
+    root, settings = _root(request), _settings()
     values = facts(Reading(settings))
     page = render(
         template, root=root, airflow=root.removesuffix("/churn"), user=user.get_name(), now=datetime.now(UTC),
         name=settings.registered_model, **values,
     )  # fmt: skip
     return HTMLResponse(page, headers=HEADERS)
+
+
+def _settings() -> Settings:
+    try:
+        return Settings()
+    except ValidationError as e:
+        said = "; ".join(f"{x['loc'][-1]}: {x['msg']}" for x in e.errors())
+        raise HTTPException(503, f"the settings cannot be used: {said}") from e
 
 
 def _root(request: Request) -> str:

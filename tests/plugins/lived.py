@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from churn.core.criteria import better, not_worse
+from churn.core.evidence import evidence_hash
 from churn.core.features import FEATURES
 from churn.core.gate_figures import ECE, LOG_LOSS, PROFIT, ROC_AUC
 from churn.core.paired import Paired
-from churn.core.promotion import evidence_hash
 from churn.core.resampling import Estimate
 from churn.io.checks import Checks
 from churn.io.kept_reports import KeptReports, with_ingestion

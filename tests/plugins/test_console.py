@@ -1,5 +1,6 @@
 """The console inside Airflow's real application: who may see what, what it starts, and what it shows."""
 
+import json
 import re
 import subprocess
 import sys
@@ -148,6 +149,26 @@ def test_a_paused_dag_starts_nothing(client: Any, tokens: dict[str, str]) -> Non
     assert runs() == before
 
 
+def test_a_dag_that_nobody_may_start_by_hand_starts_nothing(client: Any, tokens: dict[str, str]) -> None:
+    from airflow.models.dag import DagModel
+    from airflow.utils.session import create_session
+    from sqlalchemy import update
+
+    def allow(kinds: list[str] | None) -> None:
+        with create_session() as session:
+            session.execute(update(DagModel).where(DagModel.dag_id == "rollback_model").values(allowed_run_types=kinds))
+
+    before = runs()
+    allow(["scheduled"])
+    try:
+        answer = client.post("/churn/rollback", json=WISH, headers=as_("op", tokens))
+    finally:
+        allow(None)
+    assert answer.status_code == 409
+    assert "does not allow runs" in answer.json()["detail"]
+    assert runs() == before
+
+
 def runs() -> int:
     from airflow.models.dagrun import DagRun
     from airflow.utils.session import create_session
@@ -185,6 +206,10 @@ def test_a_rollback_is_a_run_in_the_users_name_and_the_ledger_names_them(
     assert (state["state"], state["dag_run_id"]) == ("queued", told["run_id"])
     assert state["conf"] == {"version": "1", "reason": "<b>too many</b>"}
     assert state["triggering_user_name"] == "op"
+    log = client.get("/api/v2/eventLogs?dag_id=rollback_model&order_by=-id&limit=1", headers=as_("admin", tokens))
+    written = log.json()["event_logs"][0]
+    assert (written["event"], written["owner"]) == ("trigger_dag_run", "op")
+    assert json.loads(written["extra"])["conf"] == {"version": "1", "reason": "<b>too many</b>"}
 
     with create_session() as session:
         run = session.scalar(select(DagRun).where(DagRun.run_id == told["run_id"]))
@@ -313,6 +338,15 @@ def test_earlier_nights_are_a_link_away(client: Any, tokens: dict[str, str], set
     assert client.get("/churn/?until=yesterday", headers=as_("op", tokens)).status_code == 422
 
 
+@pytest.mark.parametrize("until", ["0001-01-01", "0001-01-05", "9999-12-31"])
+@pytest.mark.parametrize("name", ["", "drift", "performance", "quality"])
+def test_the_ends_of_the_calendar_are_nights_like_others(
+    client: Any, tokens: dict[str, str], settings: Settings, name: str, until: str
+) -> None:
+    live(settings)
+    page(client, tokens, f"{name}?until={until}")
+
+
 def test_evidence_that_was_changed_is_not_shown(client: Any, tokens: dict[str, str], settings: Settings) -> None:
     live(settings, nights=3)
     path = settings.data_home / "reports" / "decisions" / "version=4.json"
@@ -430,9 +464,10 @@ def test_settings_that_cannot_be_used_are_said(
     client: Any, tokens: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CHURN_PROMOTION", "maybe")
-    answer = client.get("/churn/", headers=as_("op", tokens))
-    assert answer.status_code == 503
-    assert "promotion" in answer.json()["detail"]
+    for path in ("/churn/", f"/churn/reports/drift/{LAST}"):
+        answer = client.get(path, headers=as_("op", tokens))
+        assert answer.status_code == 503
+        assert "promotion" in answer.json()["detail"]
 
 
 def test_a_page_costs_the_same_after_a_year_as_after_a_month(

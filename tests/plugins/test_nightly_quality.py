@@ -46,12 +46,18 @@ def test_every_ingestion_of_a_day_is_kept_and_shown(
     assert "✗ not met" in page
 
 
-def test_a_day_whose_report_was_damaged_takes_new_ingestions_all_the_same(settings: Settings, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "damaged", [b"{", b"[]", b'{"ingestions": null}', b'{"ingestions": [{}]}', b'{"ingestions": [5]}', b"\xff"]
+)
+def test_a_day_whose_report_was_damaged_takes_new_ingestions_all_the_same(
+    settings: Settings, tmp_path: Path, damaged: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
     kept, today = KeptReports.of(settings.data_home), datetime.now(UTC).date()
     kept.ingestions_path(today).parent.mkdir(parents=True)
-    kept.ingestions_path(today).write_text("{")
+    kept.ingestions_path(today).write_bytes(damaged)
     ingest(settings, [write_json_lines(tmp_path / "log.json", [raw_row(i) for i in range(5)])])
     assert [k["read"] for k in kept.ingestions(today)] == [5]
+    assert "is not shown any more" in caplog.text
 
 
 def test_a_night_whose_features_are_not_fit_is_shown_with_the_rule_and_how_many_break_it(

@@ -64,6 +64,12 @@ def parquet(path: Path, days: int) -> Path:
     return aged(path, days)
 
 
+def at_work(settings: Settings) -> None:
+    """The platform wrote something on the last days, today included, so that the clock is believed."""
+    for days in (0, 1, 2):
+        put(settings.data_home / "reports" / "alerts" / f"{days}.json", days)
+
+
 def publish(settings: Settings, nights: Sequence[int], *, shadow: bool = False) -> None:
     """Nights so many days ago, of three customers."""
     p = np.array([0.9, 0.5, 0.1])
@@ -91,6 +97,7 @@ def grown(settings: Settings) -> None:
     """A data home that has run for years."""
     lake = Lake(settings.data_home)
     home = lake.home
+    at_work(settings)
     for days in (0, 1, 60, 100, 500):
         parquet(lake.event_partition(ago(days)), days)
         parquet(lake.features(ago(days)), days)
@@ -178,6 +185,7 @@ def test_panels_and_features_of_models_in_use_stay(versions: Settings) -> None:
     tags = registry.version("1").tags
     used = [date.fromisoformat(tags[name]) for name in ("as_of", "holdout_snapshot")]
     today = max(used) + timedelta(days=1000)
+    publish(versions, ((TODAY - today).days,))
     for day in (*used, used[0] + timedelta(days=1)):
         parquet(lake.panel(day), 900)
         parquet(lake.features(day), 900)
@@ -210,10 +218,10 @@ def test_the_longest_horizon_of_a_model_in_use_counts(versions: Settings) -> Non
 
 
 def test_a_platform_that_stood_still_for_years_keeps_its_last_nights(versions: Settings) -> None:
-    publish(versions, (700, 720, 800))
+    publish(versions, (700, 720, 800, 1101))
     prune(versions, TODAY)
-    assert nights(versions, SCORES) == [700, 720]
-    assert nights(versions, REASONS) == [700]
+    assert nights(versions, SCORES) == [700, 720, 800]
+    assert nights(versions, REASONS) == [700, 720]
 
 
 def test_events_go_only_where_that_was_set_and_no_training_needs_them(versions: Settings) -> None:
@@ -259,6 +267,32 @@ def test_a_step_at_work_is_given_way_to(versions: Settings, monkeypatch: pytest.
     assert prune(versions, TODAY).items == 0
 
 
+def killed(settings: Settings, at: str) -> None:
+    """Prune in another process, which is killed when it says that it comes to a night."""
+    code = (
+        "import os, signal, sys; from pathlib import Path; from datetime import date; "
+        "from churn.settings import Settings; from churn.steps.prune import prune\n"
+        "def said(what): what.startswith(sys.argv[3]) and os.kill(os.getpid(), signal.SIGKILL)\n"
+        "prune(Settings(home=Path(sys.argv[1]), mlflow_tracking_uri=None, _env_file=None), "
+        "date.fromisoformat(sys.argv[2]), progress=said)"
+    )
+    command = [sys.executable, "-c", code, str(settings.data_home), str(TODAY), at]
+    assert subprocess.run(command, check=False, timeout=60).returncode == -signal.SIGKILL
+
+
+@pytest.mark.parametrize(
+    ("at", "left"), [("reasons as of", {"reasons": 6, "scores": 8}), (f"scores as of {ago(500)}", {"scores": 8})]
+)
+def test_killed_in_its_middle_and_run_again_it_comes_to_its_end(
+    versions: Settings, at: str, left: dict[str, int]
+) -> None:
+    grown(versions)
+    killed(versions, at)
+    assert went(prune(versions, TODAY)) == left
+    assert nights(versions, SCORES) == [0, 1, 60, 100]
+    assert prune(versions, TODAY).items == 0
+
+
 @pytest.mark.parametrize("seconds", [0.0, 0.1, 0.3, 0.6])
 def test_killed_at_any_moment_and_run_again_it_comes_to_its_end(versions: Settings, seconds: float) -> None:
     grown(versions)
@@ -297,8 +331,10 @@ def test_the_ledger_is_not_touched(versions: Settings) -> None:
     with closing(Ledger(versions.score_database)) as ledger:
         when = datetime(2001, 1, 1, tzinfo=UTC)
         ledger.append("found", key="k", who="anna", why="long ago", to_version="1", decided_at=when)
+    registry = Registry(versions)
+    registry.promote(registry.version("1"), "a test")
     publish(versions, (0, 500))
-    prune(versions, TODAY)
+    assert went(prune(versions, TODAY))["scores"] == 4
     with closing(Ledger(versions.score_database)) as ledger:
         assert [e.key for e in ledger.entries()] == ["k"]
 
@@ -325,7 +361,9 @@ def test_task_logs_are_where_airflow_was_told_to_keep_them(
 ) -> None:
     monkeypatch.setenv("CHURN_HOME", str(versions.data_home))
     monkeypatch.setenv("AIRFLOW__LOGGING__BASE_LOG_FOLDER", str(tmp_path / "logs"))
-    old, new = (put(tmp_path / "logs" / "dag_id=a" / f"run_id={d}" / "attempt=1.log", d) for d in (31, 29))
+    at_work(versions)
+    runs = tmp_path / "logs" / "dag_id=ingest_events"
+    old, new = (put(runs / f"run_id={d}" / "attempt=1.log", d) for d in (33, 29))
     assert went(prune(Settings(_env_file=None), TODAY)) == {"airflow_logs": 1}  # type: ignore[call-arg]
     assert not old.exists()
     assert new.exists()
@@ -357,6 +395,7 @@ def test_a_home_with_nothing_in_it_is_fine(settings: Settings) -> None:
 
 def test_parquet_that_is_being_read_is_read_to_its_end(versions: Settings) -> None:
     path = parquet(Lake(versions.data_home).panel(ago(500)), 500)
+    at_work(versions)
     with path.open("rb") as file:
         prune(versions, TODAY)
         assert not path.exists()
@@ -391,8 +430,119 @@ def test_a_forgotten_customer_who_came_back_meanwhile_goes_with_the_night(versio
 
 
 def test_a_report_that_carries_its_moment_is_one_of_that_day(versions: Settings) -> None:
+    at_work(versions)
     for days in (10, 500):
         path = Lake(versions.data_home).reports / "ingest" / f"{ago(days)}T02:00:00Z.json"
         write_json(path, {})
         aged(path, days)
     assert went(prune(versions, TODAY)) == {"reports": 1}
+
+
+@pytest.mark.parametrize("variable", ["CHURN_AIRFLOW_LOGS", "CHURN_HOME", "CHURN_LANDING", "CHURN_APPROVERS"])
+def test_an_empty_variable_says_nothing(monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
+    """An empty path would be the folder one happens to be in, and everything old in it would go."""
+    for name in ("CHURN_AIRFLOW_LOGS", "CHURN_HOME", "CHURN_LANDING", "CHURN_APPROVERS"):
+        monkeypatch.delenv(name, raising=False)
+    without = Settings(_env_file=None)  # type: ignore[call-arg]
+    monkeypatch.setenv(variable, "")
+    assert Settings(_env_file=None) == without  # type: ignore[call-arg]
+    assert without.approvers == ()
+    assert without.airflow_logs is None
+
+
+def test_beside_the_logs_of_our_dags_nothing_is_a_log(versions: Settings, tmp_path: Path) -> None:
+    at_work(versions)
+    logs = tmp_path / "logs"
+    others = [
+        put(logs / name, 500)
+        for name in ("notes.txt", "dag_id=theirs/run_id=1/attempt=1.log", "git/objects/ab", "dag_processor/a.log",
+                     f"dag_processor/{ago(500)}.log", f"elsewhere/{ago(500)}/a.log")
+    ]  # fmt: skip
+    new = put(logs / "dag_processor" / str(ago(1)) / "dags-folder" / "a.log", 1)
+    old = put(logs / "dag_processor" / str(ago(40)) / "dags-folder" / "a.log", 40)
+    (logs / "dag_processor" / "latest").symlink_to(new.parent.parent)
+    settings = with_(versions, airflow_logs=logs)
+    assert went(prune(settings, TODAY)) == {"airflow_logs": 1}
+    assert not old.parent.parent.exists()
+    assert all(path.is_file() for path in (*others, new))
+
+
+def test_the_dags_whose_logs_go_are_ours() -> None:
+    folder = Path(retention.__file__).parents[2] / "dags"
+    assert sorted(retention._DAGS) == sorted(p.stem for p in folder.glob("*.py") if not p.stem.startswith("churn_"))
+
+
+def test_a_registry_that_lost_its_model_is_not_taken_for_one_without_models(versions: Settings) -> None:
+    grown(versions)
+    with closing(Ledger(versions.score_database)) as ledger:
+        ledger.append("promotion", key="k", who="gate", why="better", to_version="3")
+    report = prune(versions, TODAY)
+    assert {"features", "panels", "scores", "reasons", "events"}.isdisjoint(went(report))
+    assert {"predictions", "reports", "quarantine"} <= went(report).keys()
+    assert report.left == (
+        "features, panels, scores and events, because the registry does not have version 3 in production, which the "
+        "ledger has there",
+    )
+    registry = Registry(versions)
+    registry.promote(registry.version("3"), "a test")
+    assert {"features", "panels", "scores", "reasons"} <= went(prune(versions, TODAY)).keys()
+
+
+def test_outputs_of_a_log_of_long_ago_stay_like_those_of_today(versions: Settings) -> None:
+    lake = Lake(versions.data_home)
+    at_work(versions)
+    publish(versions, (2000, 2001))
+    for days in (2000, 2050, 2095, 2500):
+        parquet(lake.features(ago(days)), 5)
+        parquet(lake.panel(ago(days)), 5)
+        put(lake.reports / "drift" / f"as_of={ago(days)}" / "drift.html", 5)
+    assert went(prune(versions, TODAY)) == {"features": 2, "panels": 2, "reports": 1}
+    assert days_in(lake.home / "panels") == [2000, 2050]
+    assert nights(versions, REASONS) == [2000, 2001]
+
+
+def test_a_clock_that_jumps_ahead_removes_nothing(versions: Settings) -> None:
+    """For years it is another day, and what runs meanwhile writes its files under that date."""
+    grown(versions)
+    prune(versions, TODAY)
+    publish(versions, (0, 1))
+    years = -1000
+    put(versions.data_home / "predictions" / f"date={ago(years)}" / "120000000000-1-aa.parquet", years)
+    put(versions.data_home / "logs" / "ui.log", years)
+
+    def files() -> set[Path]:
+        return {p for p in versions.data_home.rglob("*") if p.is_file()}
+
+    before = files()
+    report = prune(versions, ago(years))
+    assert went(report) == {}
+    assert "the clock jumped" in report.left[0]
+    assert nights(versions, SCORES) == [0, 1, 60, 100]
+    assert files() == before
+    assert prune(versions, TODAY).left == ()
+
+
+def test_after_three_days_of_work_a_platform_that_stood_still_is_no_longer_behind(versions: Settings) -> None:
+    predictions = versions.data_home / "predictions"
+    for days in (60, 61, 100, 160):
+        put(predictions / f"date={ago(days)}" / "120000000000-1-aa.parquet", days)
+    for days in (1, 0):
+        put(predictions / f"date={ago(days)}" / "120000000000-1-aa.parquet", days)
+        report = prune(versions, TODAY)
+        assert days_in(predictions)[-2:] == [61, 100]
+    assert "the platform wrote on fewer than 3 days" in report.left[0]
+    put(predictions / f"date={ago(2)}" / "120000000000-1-aa.parquet", 2)
+    assert went(prune(versions, TODAY)) == {"predictions": 1}
+    assert days_in(predictions) == [0, 1, 2, 60, 61]
+
+
+def test_what_the_source_is_writing_in_the_landing_folder_is_its_own(versions: Settings) -> None:
+    home = versions.data_home
+    theirs = [put(home / "landing" / name, 50) for name in (".upload.json.part", ".a.json.4194304.part")]
+    theirs += [put(home / "in" / "deep" / ".a.json.4194304.part", 50), put(home / "reports" / ".notes.part", 50)]
+    ours = put(home / "reports" / ".a.json.4194304.part", 50)
+    assert went(prune(with_(versions, landing=home / "in" / "deep"), TODAY))["half-written"] == 2
+    put(home / "landing" / ".a.json.4194304.part", 50)
+    assert went(prune(versions, TODAY))["half-written"] == 1
+    assert not ours.exists()
+    assert [p.exists() for p in theirs] == [True, True, False, True]
