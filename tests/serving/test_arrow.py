@@ -367,6 +367,7 @@ def test_each_cut_and_each_changed_byte_is_answered() -> None:
             looked_at(bytes(changed))
 
 
+@pytest.mark.slow
 @settings(max_examples=1500, deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(st.data())
 def test_no_stream_is_too_strange_for_an_answer(data: st.DataObject) -> None:

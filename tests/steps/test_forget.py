@@ -525,6 +525,7 @@ def test_half_a_raw_file_of_a_killed_attempt_goes_with_the_next_one(home: Settin
 
 
 @pytest.mark.parametrize("seconds", [0.0, 0.05, 0.15, 0.3, 0.5, 0.8])
+@pytest.mark.slow
 def test_killed_at_any_moment_and_run_again_it_comes_to_its_end(home: Settings, seconds: float) -> None:
     code = (
         "import sys; from pathlib import Path; from churn.settings import Settings; "

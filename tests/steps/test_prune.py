@@ -294,6 +294,7 @@ def test_killed_in_its_middle_and_run_again_it_comes_to_its_end(
 
 
 @pytest.mark.parametrize("seconds", [0.0, 0.1, 0.3, 0.6])
+@pytest.mark.slow
 def test_killed_at_any_moment_and_run_again_it_comes_to_its_end(versions: Settings, seconds: float) -> None:
     grown(versions)
     code = (
