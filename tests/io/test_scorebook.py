@@ -580,7 +580,7 @@ def test_processes_that_publish_the_same_night_at_once_leave_one_of_them_whole(u
     assert latest is not None and latest.mean_probability == pytest.approx(rows[0][3])
 
 
-@pytest.mark.parametrize("port", ["closed", "silent"])
+@pytest.mark.parametrize("port", ["closed", pytest.param("silent", marks=pytest.mark.slow)])
 def test_a_database_that_is_away_is_unavailable_and_no_password_is_told(port: str) -> None:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))

@@ -24,6 +24,8 @@ from churn.steps.score import publish_scores, score
 from churn.steps.simulate import simulate
 from churn.steps.train import train
 
+pytestmark = pytest.mark.slow  # real trainings; `make test` sees one in tests/dags
+
 AS_OF = date(2026, 3, 1)
 WEEK = timedelta(days=7)
 
@@ -93,7 +95,6 @@ def test_a_later_model_waits_at_staging_and_is_promoted_only_by_the_comparison(r
     assert production.version == ("2" if report.promote else "1")
 
 
-@pytest.mark.slow
 def test_a_decision_about_another_champion_promotes_nothing(ready: Settings) -> None:
     train(ready, AS_OF - WEEK)
     train(ready, AS_OF)
@@ -106,7 +107,6 @@ def test_a_decision_about_another_champion_promotes_nothing(ready: Settings) -> 
     assert "compared with 7" in outcome.reason
 
 
-@pytest.mark.slow
 def test_a_challenger_is_not_compared_on_outcomes_its_champion_has_seen(ready: Settings) -> None:
     train(ready, AS_OF)
     train(ready, AS_OF - WEEK)
@@ -138,7 +138,6 @@ def test_steps_out_of_order_say_what_comes_first(settings: Settings, ready: Sett
         compare(ready)
 
 
-@pytest.mark.slow
 def test_a_night_whose_outcomes_the_model_knows_is_not_scored(ready: Settings) -> None:
     train(ready, AS_OF)
     assert score(ready, AS_OF - 2 * WEEK).customers > 0  # the hold-out: nothing after it was trained on
@@ -159,7 +158,6 @@ def test_what_was_known_then_is_kept_apart_from_the_night(ready: Settings) -> No
     assert pq.ParquetFile(night.path).read().num_rows == night.customers
 
 
-@pytest.mark.slow
 def test_other_business_figures_move_the_threshold_through_a_comparison(ready: Settings) -> None:
     train(ready, AS_OF)
     cheaper = ready.model_copy(update={"contact_cost": 10.0})
@@ -169,7 +167,6 @@ def test_other_business_figures_move_the_threshold_through_a_comparison(ready: S
     assert score(cheaper, AS_OF).threshold == pytest.approx(10 / 150)
 
 
-@pytest.mark.slow
 def test_a_version_of_another_contract_or_without_its_tags_is_not_promoted(ready: Settings) -> None:
     train(ready, AS_OF - WEEK)
     train(ready, AS_OF)
@@ -184,7 +181,6 @@ def test_a_version_of_another_contract_or_without_its_tags_is_not_promoted(ready
     assert registry.production() == registry.version("1")
 
 
-@pytest.mark.slow
 def test_a_champion_that_cannot_be_read_stays_and_the_reason_says_the_way_out(ready: Settings) -> None:
     train(ready, AS_OF - WEEK)
     for manifest in ready.artifact_root.rglob("manifest.json"):
@@ -202,7 +198,6 @@ def test_a_champion_that_cannot_be_read_stays_and_the_reason_says_the_way_out(re
     assert Registry(ready).production() == Registry(ready).version("2")
 
 
-@pytest.mark.slow
 def test_a_panel_that_has_changed_since_is_no_evidence(ready: Settings) -> None:
     train(ready, AS_OF - WEEK)
     train(ready, AS_OF)
