@@ -97,11 +97,14 @@ class AirflowApi:
         params = {"state": list(OPEN_STATES), "order_by": "run_after", "limit": 100}
         return [_run(run) for run in self._call("GET", f"/api/v2/dags/{dag_id}/dagRuns", params=params)["dag_runs"]]
 
-    def last_success(self, dag_id: str) -> datetime | None:
-        """When the newest run that succeeded ended."""
-        params = {"state": "success", "order_by": "-end_date", "limit": 1}
+    def last_success(self, dag_id: str, key: str | None = None) -> tuple[datetime, datetime] | None:
+        """Start and end of the newest run that succeeded, of those with that partition key where one is given."""
+        params = {"state": "success", "order_by": "-end_date", "limit": 100}
         found = self._call("GET", f"/api/v2/dags/{dag_id}/dagRuns", params=params)["dag_runs"]
-        return _instant(found[0]["end_date"]) if found else None
+        for run in found:
+            if key is None or run.get("partition_key") == key:
+                return datetime.fromisoformat(run["start_date"]), datetime.fromisoformat(run["end_date"])
+        return None
 
     def tasks(self, run: Run) -> list[Task]:
         answer = self._call("GET", f"/api/v2/dags/{run.dag_id}/dagRuns/{run.run_id}/taskInstances")

@@ -15,7 +15,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from churn.errors import ChurnError
-from churn.io.scorebook import ScoreBook
 from churn.settings import Settings
 from deploy.local.airflow_api import AirflowApi
 from deploy.local.airflow_home import USER
@@ -128,10 +127,13 @@ def _await_open(api: AirflowApi, patience: Patience, console: Console) -> None:
 
 
 def _overtaken(settings: Settings, api: AirflowApi) -> bool:
-    """Whether an ingestion ended after the newest scores were published: they were then made without its events."""
-    latest = ScoreBook(settings.score_database).latest()
+    """Whether an ingestion ended after the scoring of the newest night had begun: it did not see those events, then.
+
+    By Airflow's runs: the same scores again leave the time of their publication as it is."""
+    latest = scores(settings)
     ingested = api.last_success(INGEST)
-    return bool(latest and ingested and ingested > latest.published_at)
+    scored = api.last_success(SCORE, latest.as_of)
+    return bool(ingested and scored and ingested[1] > scored[0])
 
 
 if __name__ == "__main__":
