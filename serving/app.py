@@ -100,7 +100,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
 
 def _parts(settings: Settings, guard: Guard) -> Parts:
-    slot, book = ModelSlot(settings), ScoreBook(settings.score_database)
+    slot, book, checks = ModelSlot(settings), ScoreBook(settings.score_database), Checks(settings.score_database)
     log = PredictionLog(
         settings.data_home,
         share=settings.prediction_log_share,
@@ -111,9 +111,9 @@ def _parts(settings: Settings, guard: Guard) -> Parts:
     return Parts(
         settings=settings,
         slot=slot,
-        scores=ScoreWatch(book),
+        scores=ScoreWatch(book, checks),
         book=book,
-        checks=Checks(settings.score_database),
+        checks=checks,
         guard=guard,
         telemetry=Telemetry(),
         traffic=Traffic(TrafficRun(settings), dropped=lambda: log.dropped),

@@ -25,11 +25,11 @@ class LatestScores:
 class ScoreWatch:
     """``latest`` is swapped in one assignment, so that health never waits for a database."""
 
-    def __init__(self, book: ScoreBook) -> None:
+    def __init__(self, book: ScoreBook, checks: Checks) -> None:
         self._book = book
         self.latest = LatestScores()
         self.curves = Curves(book)
-        self.checks = CheckWatch(Checks(book.url.render_as_string(hide_password=False)))
+        self.checks = CheckWatch(checks)
 
     def look(self) -> None:
         """Ask the score book once, and the checks beside it. Keeps what was last known where they do not answer."""

@@ -75,7 +75,10 @@ class Database:
             Path(self.url.database or ".").parent.mkdir(parents=True, exist_ok=True)
             # 30 s: a night's publication may hold the write lock while another one waits.
             # Parameters are hidden from what errors say: customers are among them.
-            engine = sa.create_engine(self.url, connect_args={"timeout": 30}, hide_parameters=True)
+            # Nobody keeps a connection: it would go on reading a file that a backup has long been put in place of.
+            engine = sa.create_engine(
+                self.url, poolclass=sa.NullPool, connect_args={"timeout": 30}, hide_parameters=True
+            )
             sa.event.listen(engine, "connect", _write_ahead)
         else:
             engine = sa.create_engine(
