@@ -5,7 +5,6 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
@@ -79,7 +78,6 @@ class Database:
             engine = sa.create_engine(
                 self.url, poolclass=sa.NullPool, connect_args={"timeout": 30}, hide_parameters=True
             )
-            sa.event.listen(engine, "connect", _write_ahead)
         else:
             engine = sa.create_engine(
                 self.url, pool_pre_ping=True, pool_timeout=5, hide_parameters=True, connect_args=_GIVES_UP
@@ -87,6 +85,10 @@ class Database:
         for attempt in range(3):
             try:
                 with engine.begin() as db:
+                    if engine.dialect.name == "sqlite":
+                        # Readers (the API) go on while a publication is written. The file remembers it, and readers
+                        # must write nothing, least of all into a file that is just being put back.
+                        db.exec_driver_sql("pragma journal_mode=wal")
                     if engine.dialect.name == "postgresql":
                         db.execute(sa.select(sa.func.pg_advisory_xact_lock(_MAKING)))
                     self._tables.create_all(db)
@@ -96,11 +98,6 @@ class Database:
                     engine.dispose()
                     raise
         return engine
-
-
-def _write_ahead(connection: Any, _: Any) -> None:
-    """Readers (the API) go on while a publication is written."""
-    connection.execute("pragma journal_mode=wal")
 
 
 def _first_line(error: DBAPIError | PoolTimeout | OSError) -> str:

@@ -39,3 +39,11 @@ def test_a_file_that_was_spoilt_is_told_and_not_read_from_memory(tmp_path: Path)
     (tmp_path / "nights.db").write_bytes(b"no database " * 2000)
     with pytest.raises(Unavailable, match=r"the book of nights at .* did not answer: file is not a database"):
         nights(used)
+
+
+def test_a_reader_writes_nothing_into_a_file_that_is_just_being_put_back(tmp_path: Path) -> None:
+    used = database(tmp_path / "nights.db", 1)
+    (tmp_path / "nights.db").write_bytes(b"")  # how a copy begins
+    with pytest.raises(Unavailable, match="no such table"):
+        nights(used)
+    assert [(file.name, file.stat().st_size) for file in tmp_path.iterdir()] == [("nights.db", 0)]
