@@ -19,6 +19,9 @@ INTERPRETER = $(shell "$(PYTHON)" -c 'import sys; print(getattr(sys, "_base_exec
 unexport PYTHONDONTWRITEBYTECODE
 export UV_PYTHON_DOWNLOADS = never
 
+# A test module stays in one process, with what its tests share. More than four processes would want too much memory.
+PARALLEL := -n logical --maxprocesses 4 --dist loadfile
+
 help: ## List the targets
 	@echo "usage: make <target>"
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-15s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -30,10 +33,10 @@ run: install ## Start MLflow, Airflow and the API, score customers for today; Ct
 	@exec $(BIN)/python -m deploy.local --with-parent $(ARGS)
 
 test: install ## Run the test suite; ARGS="tests/core -x" narrows it
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
 
 test-slow: install ## Run the tests that `make test` leaves out because they take long (minutes)
-	$(BIN)/python -m pytest -m "slow and not e2e and not stack" $(ARGS)
+	$(BIN)/python -m pytest $(PARALLEL) -m "slow and not e2e and not stack" $(ARGS)
 
 e2e: install ## Start the whole platform on spare ports and try everything on it (minutes)
 	$(BIN)/python -m pytest -m e2e $(ARGS)

@@ -20,7 +20,7 @@ def test_a_new_key_is_long_and_its_digest_is_what_any_tool_gives() -> None:
     assert ONE.digest == sha256(ONE.key.encode()).hexdigest()
 
 
-@pytest.mark.parametrize("key", [ONE.key, OTHER.key])
+@pytest.mark.parametrize("key", [ONE.key, OTHER.key], ids=["one", "other"])  # keys are random, names must not be
 @pytest.mark.parametrize(
     ("name", "value"), [(b"x-api-key", "{}"), (b"authorization", "Bearer {}"), (b"authorization", "bearer  {} ")]
 )
@@ -55,7 +55,11 @@ def test_a_wrong_key_beside_a_right_one_does_no_harm() -> None:
     assert KEYS.among([wrong, right]) is True
 
 
-@pytest.mark.parametrize("digest", [ONE.key, ONE.digest[:-1], ONE.digest + "0", "g" * 64, ""])
+@pytest.mark.parametrize(
+    "digest",
+    [ONE.key, ONE.digest[:-1], ONE.digest + "0", "g" * 64, ""],
+    ids=["key", "short", "long", "other letters", "empty"],
+)
 def test_a_digest_that_is_none_is_named_and_not_shown(digest: str) -> None:
     with pytest.raises(BadInput, match="value 2 of 2") as refusal:
         Keys([OTHER.digest, digest])
