@@ -10,6 +10,7 @@ from churn.core.features import FEATURES
 from churn.core.model import ChurnModel
 from churn.errors import NotReady
 from serving import customers, gauges, schemas
+from serving.about_schemas import Alive, FeatureInfo, Health, Metrics, ModelInfo, ModelsInfo, OneModelInfo
 from serving.explain_schemas import Evaluation
 from serving.holdout import evaluation_of
 from serving.parts import parts_of
@@ -29,13 +30,13 @@ _FAMILIES = {
 
 
 @router.get("/health", tags=["service"], summary="Is the service well, and which model does it serve?")
-async def health(request: Request) -> schemas.Health:
+async def health(request: Request) -> Health:
     """Always 200 while the process answers; `model_loaded` says whether it can score. Touches no store."""
     parts = parts_of(request)
     served, watch, latest = parts.slot.served, parts.slot.watch, parts.scores.latest
     published, trial = latest.publication, parts.slot.serving.trial if parts.slot.serving else None
-    age = age_days(published) if published else None
-    return schemas.Health(
+    age = age_days(published.as_of) if published else None
+    return Health(
         status="healthy" if served else "waiting for a model",
         model_loaded=served is not None,
         timestamp=datetime.now(UTC),
@@ -69,7 +70,7 @@ async def health(request: Request) -> schemas.Health:
     "/model/metrics",
     tags=["model"],
     summary="How good the served model is",
-    response_model=schemas.Metrics,
+    response_model=Metrics,
     responses=schemas.AWAY,
 )
 async def model_metrics(request: Request, response: Response) -> dict[str, float | None]:
@@ -98,7 +99,7 @@ async def model_evaluation(request: Request) -> Evaluation:
 
 
 @router.get("/model/info", tags=["model"], summary="What the served model is", responses=schemas.AWAY)
-async def model_info(request: Request) -> schemas.ModelInfo:
+async def model_info(request: Request) -> ModelInfo:
     """Type, inputs, version, threshold and what it was trained on.
 
     A version holds two models: `core` takes the features that every request brings, `full` takes all. What stands
@@ -106,22 +107,22 @@ async def model_info(request: Request) -> schemas.ModelInfo:
     """
     served = parts_of(request).slot.get().champion
     core = _described(served.core)
-    return schemas.ModelInfo(
+    return ModelInfo(
         **core.model_dump(),
         target="churn",
         model_path=f"models:/{request.app.state.settings.registered_model}/{served.version.version}",
         last_updated=served.version.created_at,
         model_version=served.version.version,
         serving_since=served.since,
-        models=schemas.ModelsInfo(core=core, full=_described(served.full) if served.full else None),
+        models=ModelsInfo(core=core, full=_described(served.full) if served.full else None),
         model_note=served.note,
         origin={name: value for name, value in served.version.tags.items() if not name.startswith("churn.")},
     )
 
 
-def _described(model: ChurnModel) -> schemas.OneModelInfo:
+def _described(model: ChurnModel) -> OneModelInfo:
     card = model.card
-    return schemas.OneModelInfo(
+    return OneModelInfo(
         model_type=_FAMILIES.get(card.family, card.family),
         features=list(card.features),
         threshold=card.threshold,
@@ -133,10 +134,10 @@ def _described(model: ChurnModel) -> schemas.OneModelInfo:
 
 
 @router.get("/features", tags=["model"], summary="What a customer is described by")
-async def features() -> list[schemas.FeatureInfo]:
+async def features() -> list[FeatureInfo]:
     """Name, unit, range, meaning and an example of every feature; the page makes its form from the required ones."""
     return [
-        schemas.FeatureInfo(
+        FeatureInfo(
             name=f.name, kind=f.kind, unit=f.unit, whole=f.whole, minimum=f.minimum, maximum=f.maximum,
             meaning=f.meaning, expected=expected(f), example=f.example, required=f.name in customers.NAMES,
         )
@@ -145,19 +146,19 @@ async def features() -> list[schemas.FeatureInfo]:
 
 
 @probes.get("/livez", summary="Does the process answer?")
-async def livez() -> schemas.Alive:
+async def livez() -> Alive:
     """200 while the process answers."""
-    return schemas.Alive(status="alive")
+    return Alive(status="alive")
 
 
 @probes.get("/readyz", summary="Can it score?", responses=schemas.AWAY)
-async def readyz(request: Request) -> schemas.Alive:
+async def readyz(request: Request) -> Alive:
     """200 once a model is loaded, 503 before, and while the process ends."""
     parts = parts_of(request)
     if parts.guard.draining:
         raise NotReady("the service is about to end")
     parts.slot.get()
-    return schemas.Alive(status="ready")
+    return Alive(status="ready")
 
 
 _TEXT = {"text/plain": {"schema": {"type": "string"}, "example": "churn_model_version 3.0\n"}}

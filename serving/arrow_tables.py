@@ -5,6 +5,7 @@ Arrow allocate is bounded by its own bytes, because compressed and dictionary-en
 """
 
 import struct
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import compress
 
@@ -117,12 +118,10 @@ class _Stream:
 def _check_columns(schema: pa.Schema) -> None:
     """Raises Refused where a feature is missing or there twice, a name is unknown, or a column is not of numbers."""
     names: list[str] = schema.names
-    if len(set(names)) < len(names):
-        seen: set[str] = set()
-        twice = next(name for name in names if name in seen or seen.add(name))  # type: ignore[func-returns-value]
-        raise refused(422, "the name twice", "each name once", field=clipped(twice))
-    there = set(names)
-    problems = [Problem(name, "nothing", _of(KNOWN[name])) for name in NAMES if name not in there]
+    times = Counter(names)
+    if twice := [name for name, count in times.items() if count > 1]:
+        raise refused(422, "the name twice", "each name once", field=twice[0])
+    problems = [Problem(name, "nothing", _of(KNOWN[name])) for name in NAMES if name not in times]
     for field in schema:
         feature = KNOWN.get(field.name)
         if feature is None:

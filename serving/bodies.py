@@ -68,11 +68,12 @@ def wants_arrow(accept: str | None) -> bool:
     weights: dict[str, float] = {}
     for part in accept.split(","):
         kind, *parameters = part.split(";")
-        weights[_plain(kind)] = next(map(_weight, parameters), 1.0)
+        weights[_plain(kind)] = min(map(_weight, parameters), default=1.0)
     return weights.get(ARROW, 0.0) > 0 and weights[ARROW] >= weights.get("application/json", 0.0)
 
 
 def _weight(parameter: str) -> float:
+    """Of a parameter ``q``; 1 of any other."""
     name, _, value = parameter.partition("=")
     is_number = re.fullmatch(r"[01](\.\d{0,3})?", value.strip())
     return float(value) if name.strip().lower() == "q" and is_number else 1.0
@@ -83,7 +84,7 @@ def _plain(content_type: str) -> str:
 
 
 def _is_json(content_type: str) -> bool:
-    kind = content_type.partition(";")[0].strip().lower()
+    kind = _plain(content_type)
     return kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json"))
 
 

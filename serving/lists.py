@@ -54,7 +54,7 @@ def top(
         customers_scored=latest.customers if latest else 0,
         predicted_to_churn=latest.predicted_to_churn if latest else 0,
         matching=parts.book.matching(latest, **wanted) if latest else 0,
-        age_days=age_days(latest) if latest else None,
+        age_days=age_days(latest.as_of) if latest else None,
         stale=latest is not None and is_stale(latest),
         customers=[_row(score, parts.settings) for score in listed],
     )
@@ -113,7 +113,7 @@ def customer(
         published_at=publication.published_at,
         model_version=publication.model_version,
         threshold=publication.threshold,
-        age_days=age_days(publication),
+        age_days=age_days(publication.as_of),
         stale=is_stale(publication),
     )
 

@@ -1,48 +1,9 @@
 """What the nightly checks found, as the API says it."""
 
-from dataclasses import dataclass, replace
 from typing import Any
 
-from churn.io.checks import Check, Checks, What
+from churn.io.checks import Check, Checks
 from serving.list_schemas import CheckInfo, DriftInfo, Monitoring, PerformanceInfo, PerformanceNight
-
-
-@dataclass(frozen=True)
-class LatestChecks:
-    """The newest check of each kind, or None, and whether the store answered when it was last asked."""
-
-    drift: Check | None = None
-    performance: Check | None = None
-    early_warning: Check | None = None
-    reachable: bool | None = None
-
-
-class CheckWatch:
-    """``latest`` is swapped in one assignment, so that Prometheus never waits for a database."""
-
-    def __init__(self, checks: Checks) -> None:
-        self._checks = checks
-        self.latest = LatestChecks()
-
-    def look(self) -> None:
-        """Ask once for the newest of each kind. Keeps what was last known where the store does not answer."""
-        try:
-            self.latest = LatestChecks(
-                drift=self._newest("drift"),
-                performance=self._newest("performance"),
-                early_warning=self._newest("early_warning"),
-                reachable=True,
-            )
-        except Exception:
-            self.lost()
-            raise
-
-    def lost(self) -> None:
-        """The store is known to be away."""
-        self.latest = replace(self.latest, reachable=False)
-
-    def _newest(self, what: What) -> Check | None:
-        return next(iter(self._checks.all(what, limit=1)), None)
 
 
 def monitoring_of(checks: Checks, nights: int) -> Monitoring:

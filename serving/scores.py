@@ -2,11 +2,11 @@
 and then in the background."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
 from churn.io.checks import Checks
 from churn.io.scorebook import Publication, ScoreBook
-from serving.nightly_checks import CheckWatch
+from serving.check_watch import CheckWatch
 from serving.profit import Curves
 
 STALE_DAYS = 1
@@ -35,18 +35,18 @@ class ScoreWatch:
         """Ask the score book once, and the checks beside it. Keeps what was last known where they do not answer."""
         try:
             self.latest = LatestScores(self._book.latest(), True, datetime.now(UTC))
-        except Exception:
+        except Exception:  # a surprise too means that nothing new is known; the poller logs it
             self.latest = LatestScores(self.latest.publication, False, datetime.now(UTC))
             self.checks.lost()  # it is the same store: no second wait for it
             raise
         self.checks.look()
 
 
-def age_days(publication: Publication) -> int:
-    """Whole UTC days from the scores' cut-off to today."""
-    return (datetime.now(UTC).date() - publication.as_of).days
+def age_days(as_of: date) -> int:
+    """Whole UTC days from a cut-off to today."""
+    return (datetime.now(UTC).date() - as_of).days
 
 
 def is_stale(publication: Publication) -> bool:
     """A night is missing since."""
-    return age_days(publication) > STALE_DAYS
+    return age_days(publication.as_of) > STALE_DAYS

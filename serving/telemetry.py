@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, multiprocess
 
+from serving.check_figures import FIGURES
+
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 _BINS = 20
 """Of the probabilities."""
@@ -50,33 +52,11 @@ class Telemetry:
         self.scores_up = self._gauge("churn_scores_up", "Whether the score book answered when it was last asked")
         self.scores_age = self._found("churn_scores_age_days", "Days from the published scores' cut-off to today")
         self.scored = self._gauge("churn_scores_customers", "Customers in the newest published scores")
-        # Of the newest night's checks. They are told once a night: what no check has found yet is NaN, not 0.
         self.checks_up = self._gauge("churn_checks_up", "Whether the table of checks answered when it was last asked")
-        self.drift_alarm = self._found("churn_drift_alarm", "Whether the newest check of drift is an alarm")
-        self.drift_age = self._found("churn_drift_age_days", "Days from that check's cut-off to today")
-        self.drift_compared = self._found("churn_drift_features_compared", "Features that it compared")
-        self.drifted = self._found("churn_drift_features_drifted", "Those of them that have drifted")
-        self.drift_nights = self._found("churn_drift_nights", "Nights of alarm in a row, that one included")
-        self.performance_alarm = self._found(
-            "churn_performance_alarm", "Whether outcomes say that the model has degraded"
-        )
-        self.performance_age = self._found("churn_performance_age_days", "Days from that check's cut-off to today")
-        self.roc_auc = self._found("churn_performance_roc_auc", "ROC AUC of the nights whose outcomes are known")
-        self.roc_auc_low = self._found("churn_performance_roc_auc_low", "Lower end of its 95 % interval")
-        self.roc_auc_high = self._found("churn_performance_roc_auc_high", "Upper end of its 95 % interval")
-        self.roc_auc_expected = self._found(
-            "churn_performance_roc_auc_expected", "What the scores of those nights said of themselves"
-        )
-        self.roc_auc_limit = self._found(
-            "churn_performance_roc_auc_limit", "Below it, interval and all, the model has degraded"
-        )
-        self.roc_auc_estimate = self._found(
-            "churn_performance_roc_auc_estimate", "What the newest scores say of themselves: no outcome is known"
-        )
-        self.warning_alarm = self._found(
-            "churn_early_warning_alarm", "Whether customers leave faster or slower than the scores expect"
-        )
-        self.warning_age = self._found("churn_early_warning_age_days", "Days from that check's cut-off to today")
+        self.checks = {
+            what: [(self._found(figure.name, figure.meaning), figure.of) for figure in figures]
+            for what, figures in FIGURES.items()
+        }
         self.at_work = self._gauge("churn_requests_at_work", "Requests that are being answered", "livesum")
         self.batches_waiting = self._gauge("churn_batches_waiting", "Batches that wait for their turn", "livesum")
         self.log_waiting = self._gauge("churn_prediction_log_waiting", "Predictions not written yet", "livesum")
@@ -124,6 +104,7 @@ class Telemetry:
         )
 
     def _found(self, name: str, meaning: str) -> Gauge:
+        """Of what is found once a night: until then no number, and of several processes the last one's word."""
         gauge = self._gauge(name, meaning, "livemostrecent")
         gauge.set(math.nan)
         return gauge

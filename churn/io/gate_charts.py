@@ -1,4 +1,4 @@
-"""Where the marks of a decision's charts lie, in percent of the chart: the page draws them at any width."""
+"""Where the marks of charts about models lie, in percent of the chart: the page draws them at any width."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -45,7 +45,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Calibration:
-    """Both models' curves on one scale; ``end`` is its end on both axes."""
+    """Curves by name on one scale, which is that of both axes."""
 
     curves: Mapping[str, tuple[Point, ...]]
     ticks: tuple[tuple[float, str], ...]
@@ -85,7 +85,7 @@ def forest(criteria: Iterable[tuple[str, str, Criterion]], *, in_margins: bool =
 
 
 def calibration(bins: Mapping[str, Sequence[Mapping[str, float]]]) -> Calibration:
-    """Both models' tenths (see :class:`churn.core.reliability.CalibrationBin`), by name."""
+    """Tenths (see :class:`churn.core.reliability.CalibrationBin`) by name: of both models, or of one."""
     end = max(b[name] for found in bins.values() for b in found for name in ("predicted", "high")) * 1.02 or 1.0
 
     def at(x: float) -> float:

@@ -1,4 +1,4 @@
-"""What of the data home's files is older than it is kept for. Nothing here removes anything but :func:`remove`."""
+"""What of the data home's files is older than it is kept for. Only ``remove…`` removes anything."""
 
 import os
 import re
@@ -78,13 +78,6 @@ def folders_of_tasks(folder: Path) -> list[Path]:
     return [path for path in named if path.is_dir() and not path.is_symlink()]
 
 
-def task_logs(folder: Path, before_s: float) -> Iterator[Old]:
-    """Files in one of :func:`folders_of_tasks`."""
-    for path in sorted(folder.rglob("*")):
-        if path.is_file() and not path.is_symlink() and (state := path.stat()).st_mtime < before_s:
-            yield Old(path, 1, state.st_size)
-
-
 def parsing_logs(folder: Path, before: date) -> Iterator[Old]:
     """What Airflow's DAG processor wrote on the days before, a folder each."""
     top = folder / "dag_processor"
@@ -123,7 +116,7 @@ def remove(old: Old) -> None:
         _shorten(old)
     elif old.path.is_dir():
         # Files first, and each of them whole: killed in between, the rest is found again next time.
-        shutil.rmtree(old.path, ignore_errors=False)
+        shutil.rmtree(old.path)
     else:
         old.path.unlink(missing_ok=True)
 

@@ -50,13 +50,11 @@ class Suppressions:
         """Of this data home: another one's salt gives another hash. Makes the salt when there is none yet."""
         return _hash(self._salt(), customer_id)
 
-    def add(self, customer_id: str) -> str:
-        """Let no ingestion accept this customer any more; the hash."""
-        found = self.hash_of(customer_id)
-        path = self._folder / found
+    def add(self, customer_id: str) -> None:
+        """Let no ingestion accept this customer any more."""
+        path = self._folder / self.hash_of(customer_id)
         if not path.exists():
             _write_whole(path, f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}\n")
-        return found
 
     def since(self) -> dict[str, datetime]:
         """Each hash, and when it was added."""

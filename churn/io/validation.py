@@ -27,6 +27,11 @@ class Finding:
     checked: int
     unexpected: int
 
+    @property
+    def share(self) -> float:
+        """Of what was checked, how much was unexpected."""
+        return self.unexpected / self.checked if self.checked else 0.0
+
 
 @dataclass(frozen=True)
 class Validation:

@@ -18,8 +18,8 @@ from churn.io.registry import ModelVersion, Registry
 from churn.io.retention import Old
 from churn.io.stored_nights import StoredNights, total
 from churn.settings import Settings
-from churn.steps.forget import forget_again
 from churn.steps.published_nights import LOOKED_BACK
+from churn.steps.sweep import forget_again
 
 _WEEK = 7
 _STEADY, _LATE = 3, timedelta(days=14)
@@ -203,7 +203,7 @@ class _Run:
         self._files("logs", days, retention.service_logs(self._lake.home / "logs", before, most))
         tasks = retention.folders_of_tasks(self._tasks)
         times = {path: at for folder in tasks for path, at in retention.folder_times(folder).items()}
-        found = [old for folder in tasks for old in retention.task_logs(folder, before)]
+        found = [old for folder in tasks for old in retention.files_before(folder, "**/*", before)]
         found += retention.parsing_logs(self._tasks, self._clock - timedelta(days=days))
         self._files("airflow_logs", days, found)
         if not self._dry_run:

@@ -77,7 +77,6 @@ class Waiting:
     """A promotion that a person is asked about."""
 
     subject: str
-    body: str
     since: datetime
     run_id: str
     assigned: tuple[str, ...]
@@ -107,7 +106,6 @@ def waiting_approvals() -> list[Waiting]:
         return [
             Waiting(
                 subject=str(detail.subject),
-                body=str(detail.body or ""),
                 since=detail.created_at,
                 run_id=str(run_id),
                 assigned=tuple(user["name"] for user in detail.assigned_users),

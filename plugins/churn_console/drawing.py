@@ -64,7 +64,7 @@ def over_nights(nights: Sequence[str], lines: Mapping[str, Values], dots: Sequen
             if d.value is not None
         ),
         across=tuple((round(x[k], 2), nights[k]) for k in sorted({0, len(nights) // 2, len(nights) - 1})),
-        upward=tuple((at(tick), figure(tick)) for tick in ticks(low, high)),
+        upward=tuple((at(tick), figure(tick)) for tick in _ticks(low, high)),
     )
 
 
@@ -88,7 +88,7 @@ def _or(end: float | None, value: float) -> float:
     return value if end is None else end
 
 
-def ticks(low: float, high: float) -> list[float]:
+def _ticks(low: float, high: float) -> list[float]:
     """Round numbers between the two, some four of them."""
     rough = (high - low) / 4
     size = 10.0 ** math.floor(math.log10(rough))

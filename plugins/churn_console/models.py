@@ -91,8 +91,8 @@ def _gate(entry: Entry, decision: Mapping[str, Any]) -> Gate:
         sample=sample_of(evidence) if {"customers", "churned"} <= evidence.keys() else "",
         said=tuple(reason for reason in decision["reasons"] if reason not in met),
         rows=tuple(cells(c) for c in criteria),
-        losses=forest((c["label"], cells(c).difference, c) for c in losses if c["champion"]),
-        others=forest(((c["label"], cells(c).difference, c) for c in criteria if c["margin"]), in_margins=True),
+        losses=forest((c["label"], "", c) for c in losses if c["champion"]),
+        others=forest(((c["label"], "", c) for c in criteria if c["margin"]), in_margins=True),
         segments=(sum(bool(s["passed"]) for s in segments), len(segments)) if segments else None,
         fault=None,
     )

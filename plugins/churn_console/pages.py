@@ -5,7 +5,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import ChoiceLoader, Environment, FileSystemLoader, PackageLoader, PrefixLoader, StrictUndefined
 
 from churn.io.page import figure, percent, whole
 
@@ -18,9 +18,10 @@ def render(template: str, **values: Any) -> str:
 
 @cache
 def _environment() -> Environment:
+    of_reports = PrefixLoader({"churn.io": PackageLoader("churn.io")})  # drawings that reports have too
     found = Environment(
-        loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
-        lstrip_blocks=True,
+        loader=ChoiceLoader([FileSystemLoader(_TEMPLATES), of_reports]), autoescape=True,
+        undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
     found.filters |= {"figure": figure, "percent": percent, "whole": whole, "minute": minute, "ago": ago}
     return found

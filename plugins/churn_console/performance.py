@@ -6,8 +6,10 @@ from datetime import date
 from typing import Any
 
 from churn.io.checks import Check
+from churn.io.gate_charts import Calibration
+from churn.io.gate_charts import calibration as calibration_of
 from churn.io.page import figure
-from churn_console.drawing import Interval, Plot, over_nights, said, ticks
+from churn_console.drawing import Interval, Plot, over_nights, said
 from churn_console.nights import Window
 from churn_console.reading import Reading, understood
 
@@ -28,25 +30,6 @@ class Drawn:
     plot: Plot | None
     legend: tuple[tuple[str, str], ...]
     """CSS class and text."""
-
-
-@dataclass(frozen=True)
-class Tenth:
-    """A tenth of the scores, in per cent of the drawing."""
-
-    x: float
-    y: float
-    low: float
-    high: float
-
-
-@dataclass(frozen=True)
-class Calibration:
-    """Of the week that was judged last: predicted to the right, observed upwards."""
-
-    night: date
-    tenths: tuple[Tenth, ...]
-    ticks: tuple[tuple[float, str], ...]
 
 
 @dataclass(frozen=True)
@@ -100,25 +83,12 @@ def _performance(found: Sequence[Check], warned: Sequence[Check], shown: Window)
 
 
 def calibration(reading: Reading, judged: date) -> Calibration | None:
-    """From the report of that night's monitoring; None where it is not kept any more."""
+    """The curve of the week that was judged on a night, from the report of its monitoring; None where none is kept."""
     facts = reading.kept.monitoring(judged)
     if facts is None or not facts.get("assessment"):
         return None
     with understood(f"the monitoring report of {judged}"):
-        return _calibration(judged, facts["assessment"]["calibration"])
-
-
-def _calibration(night: date, bins: Sequence[Mapping[str, float]]) -> Calibration:
-    top = 1.05 * max(max(b["predicted"], b["high"]) for b in bins)
-
-    def at(value: float) -> float:
-        return round(100 * value / top, 2)
-
-    return Calibration(
-        night,
-        tuple(Tenth(at(b["predicted"]), *(100 - at(b[y]) for y in ("observed", "low", "high"))) for b in bins),
-        tuple((at(tick), f"{100 * tick:.3g} %") for tick in ticks(0.0, top)),
-    )
+        return calibration_of({"happened": facts["assessment"]["calibration"]})
 
 
 def _realised(check: Check | None, name: str) -> Interval:

@@ -6,43 +6,8 @@ from datetime import date
 from typing import Any
 
 from churn.io.kept_reports import KeptReports
+from churn.io.validation import Finding, Validation
 from churn_console.reading import understood
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One expectation and how the data met it."""
-
-    rule: str
-    expectation: str
-    success: bool
-    checked: int
-    unexpected: int
-
-    @property
-    def share(self) -> float:
-        return self.unexpected / self.checked if self.checked else 0.0
-
-
-@dataclass(frozen=True)
-class Suite:
-    """One validation by Great Expectations."""
-
-    success: bool
-    rows: int
-    findings: tuple[Finding, ...]
-
-    @property
-    def failed(self) -> list[Finding]:
-        return [f for f in self.findings if not f.success]
-
-    @property
-    def met(self) -> int:
-        return len(self.findings) - len(self.failed)
-
-    @property
-    def worst_first(self) -> list[Finding]:
-        return sorted(self.findings, key=lambda f: (f.success, -f.share))
 
 
 @dataclass(frozen=True)
@@ -57,7 +22,7 @@ class Ingestion:
     quarantined: int
     broken_rules: Mapping[str, int]
     rejected: tuple[str, ...]
-    validation: Suite | None
+    validation: Validation | None
 
 
 @dataclass(frozen=True)
@@ -65,10 +30,10 @@ class NightQuality:
     """What is known of a night's data."""
 
     ingestions: tuple[Ingestion, ...]
-    features: Suite | None
+    features: Validation | None
 
     @property
-    def suites(self) -> list[Suite]:
+    def suites(self) -> list[Validation]:
         found = [i.validation for i in self.ingestions] + [self.features]
         return [s for s in found if s is not None]
 
@@ -78,7 +43,7 @@ class NightQuality:
 
     @property
     def failed(self) -> list[Finding]:
-        return [f for s in self.suites for f in s.failed]
+        return [f for s in self.suites for f in s.failures]
 
     @property
     def rejected(self) -> int:
@@ -116,8 +81,10 @@ def _ingestion(said: Mapping[str, Any]) -> Ingestion:
     )
 
 
-def _suite(said: Mapping[str, Any] | None) -> Suite | None:
+def _suite(said: Mapping[str, Any] | None) -> Validation | None:
     if said is None:
         return None
     findings: Sequence[Mapping[str, Any]] = said["findings"]
-    return Suite(bool(said["success"]), int(said["rows"]), tuple(Finding(**f) for f in findings))
+    return Validation(
+        str(said["suite"]), bool(said["success"]), int(said["rows"]), tuple(Finding(**f) for f in findings)
+    )

@@ -1,10 +1,10 @@
 """The console's pages and the one thing that they do: start a rollback. Nobody is answered who is not logged in."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, date, datetime
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, HTTPException, Request, Response
 from fastapi import Path as InPath
@@ -13,6 +13,8 @@ from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, Redirect
 from pydantic import BaseModel, StringConstraints, ValidationError
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
+from churn.io.kept_reports import Page
+from churn.io.ledger import MOVES
 from churn.settings import Settings
 from churn_console import airflow_side, drift, models, nights, performance, quality
 from churn_console.airflow_side import Reader, RollerBack
@@ -57,8 +59,7 @@ async def asked_for(request: Request, _: RollerBack) -> RollBack:
     try:
         return RollBack.model_validate_json(await request.body())
     except ValidationError as e:
-        said = "; ".join(f"{x['loc'][-1] if x['loc'] else 'body'}: {x['msg']}" for x in e.errors())
-        raise HTTPException(422, said) from e
+        raise HTTPException(422, _said(e.errors())) from e
 
 
 @app.get("/")
@@ -91,6 +92,7 @@ def model(request: Request, user: Reader) -> HTMLResponse:
             "may_roll_back": airflow_side.may_roll_back(user),
             "words": models.WORDS,
             "shown": models.SHOWN,
+            "moves": MOVES,
         }
 
     return _page(request, user, "model.html", facts)
@@ -145,7 +147,7 @@ def of_dag(request: Request, user: Reader, dag_id: str) -> RedirectResponse:
 def report(
     request: Request,
     user: Reader,
-    kind: Literal["drift", "monitoring", "decision"],
+    kind: Page,
     key: Annotated[str, InPath(pattern=r"^([0-9]{4}-[0-9]{2}-[0-9]{2}|[0-9]{1,9})$")],
 ) -> HTMLResponse:
     """A report as its step wrote it."""
@@ -177,8 +179,7 @@ def static(user: Reader, name: str) -> Response:
 
 @app.exception_handler(RequestValidationError)
 def not_understood(request: Request, error: RequestValidationError) -> Response:
-    said = "; ".join(f"{x['loc'][-1]}: {x['msg']}" for x in error.errors())
-    return refused(request, HTTPException(422, said))
+    return refused(request, HTTPException(422, _said(error.errors())))
 
 
 @app.exception_handler(StarletteHTTPException)
@@ -205,8 +206,12 @@ def _settings() -> Settings:
     try:
         return Settings()
     except ValidationError as e:
-        said = "; ".join(f"{x['loc'][-1]}: {x['msg']}" for x in e.errors())
-        raise HTTPException(503, f"the settings cannot be used: {said}") from e
+        raise HTTPException(503, f"the settings cannot be used: {_said(e.errors())}") from e
+
+
+def _said(errors: Iterable[Any]) -> str:
+    """What pydantic found; an error of no field is one of the whole body."""
+    return "; ".join(f"{x['loc'][-1] if x['loc'] else 'body'}: {x['msg']}" for x in errors)
 
 
 def _root(request: Request) -> str:

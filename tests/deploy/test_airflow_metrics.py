@@ -7,7 +7,6 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -228,7 +227,7 @@ def test_the_first_run_of_a_scheduler_ended_when_its_count_began() -> None:
 def test_names_and_labels_are_what_prometheus_takes() -> None:
     point = Point("airflow_x", "gauge", (("file-name", 'a "b"\\\nc'),), 1.0)
     totals = Totals()
-    totals.add([replace(point)])
+    totals.add([point])
     (family,) = text_string_to_metric_families(totals.text())
     assert family.samples[0].labels == {"file_name": 'a "b"\\\nc'}
 

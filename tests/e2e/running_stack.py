@@ -6,9 +6,11 @@ import shutil
 import subprocess
 import time
 from collections.abc import Mapping
-from typing import Any
+from functools import cache
+from typing import Any, Self
 
 import httpx
+import pytest
 from running_platform import Asking, free_ports
 
 from churn.settings import REPOSITORY
@@ -16,18 +18,32 @@ from churn.settings import REPOSITORY
 UP_SECONDS = 900
 
 
-def missing() -> str | None:
+def needs_docker(*commands: str) -> list[pytest.MarkDecorator]:
+    """Marks of tests that need an engine which answers these commands."""
+    why = _missing(commands)
+    return [pytest.mark.stack, pytest.mark.skipif(why is not None, reason=str(why))]
+
+
+@cache
+def _missing(commands: tuple[str, ...]) -> str | None:
     """Why the containers cannot be tried here, or None."""
     if shutil.which("docker") is None:
         return "there is no docker here; .ci/engine brings one"
-    for command in (["docker", "info"], ["docker", "compose", "version"]):
-        if subprocess.run(command, capture_output=True, timeout=60).returncode:
-            return f"`{' '.join(command)}` fails here; .ci/engine brings an engine"
+    for command in commands:
+        if subprocess.run(["docker", *command.split()], capture_output=True, timeout=60).returncode:
+            return f"`docker {command}` fails here; .ci/engine brings an engine"
     return None
 
 
+def docker(*arguments: str) -> str:
+    """What it prints. Fails where it does, with what it said."""
+    done = subprocess.run(["docker", *arguments], cwd=REPOSITORY, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
 class Stack(Asking):
-    """One compose project."""
+    """One compose project. The end of its ``with`` takes it away, its data too."""
 
     patience = 420.0
 
@@ -50,6 +66,14 @@ class Stack(Asking):
         self.airflow = httpx.Client(base_url=f"http://127.0.0.1:{ports[0]}", timeout=30, trust_env=False)
         self.prometheus = httpx.Client(base_url=f"http://127.0.0.1:{ports[2]}", timeout=20, trust_env=False)
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.compose("down", "--volumes", "--timeout", "10", timeout=120)
+        for client in (self.api, self.airflow, self.prometheus):
+            client.close()
+
     def build(self) -> float:
         """Make the images; the seconds it took."""
         began = time.monotonic()
@@ -71,12 +95,6 @@ class Stack(Asking):
         image = self.environment.get("GRAFANA_IMAGE", "grafana/grafana:11.6.0")
         there = subprocess.run(["docker", "image", "inspect", image], capture_output=True).returncode == 0
         return [name for name in names if name != "grafana" or there]
-
-    def down(self) -> None:
-        """Everything of it, its data too."""
-        self.compose("down", "--volumes", "--timeout", "10", timeout=120)
-        for client in (self.api, self.airflow, self.prometheus):
-            client.close()
 
     def compose(self, *arguments: str, timeout: float = 120, given: str | None = None) -> str:
         """Run ``docker compose``; what it printed."""
@@ -104,7 +122,7 @@ class Stack(Asking):
     def container(self, service: str) -> Mapping[str, Any]:
         """What the engine knows of a service's container."""
         name = self.compose("ps", "--all", "--quiet", service).strip()
-        (found,) = json.loads(subprocess.run(["docker", "inspect", name], check=True, capture_output=True).stdout)
+        (found,) = json.loads(docker("inspect", name))
         return dict(found)
 
     def samples(self, query: str) -> list[float]:

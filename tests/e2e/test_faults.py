@@ -2,7 +2,7 @@
 
 Each fault comes from outside, as an accident does: a process killed by its number, a network unplugged. What must hold
 is always the same: callers of `/predict` noticed nothing (but of the API's own death), the night is published once and
-whole, and nobody had to do anything. ``docs/operations.md`` has the table that the last test prints.
+whole, and nobody had to do anything. ``docs/operations.md`` has the table that is printed at the end.
 """
 
 import contextlib
@@ -11,38 +11,42 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+import httpx
 import pytest
 from running_platform import wait_for
-from running_stack import Stack, missing
+from running_stack import Stack, docker, needs_docker
 from traffic import Traffic
+
+from churn.settings import REPOSITORY
 
 TODAY = str(datetime.now(UTC).date())
 
 pytestmark = [
-    pytest.mark.stack,
+    *needs_docker("info", "compose version"),
     pytest.mark.faults,
     pytest.mark.timeout(1200),
-    pytest.mark.skipif(missing() is not None, reason=missing() or ""),
     pytest.mark.skipif(os.geteuid() != 0, reason="processes in containers are killed by root alone"),
 ]
 
 
-@dataclass
+@dataclass(frozen=True)
 class Record:
     """A row of the table."""
 
     fault: str
-    recovered: float = 0.0
-    answers: str = ""
+    recovered: float
+    answers: str
 
 
-@dataclass
 class Records:
-    rows: list[Record] = field(default_factory=list)
+    """The table."""
+
+    def __init__(self) -> None:
+        self.rows: list[Record] = []
 
     def add(self, fault: str, recovered: float, traffic: Traffic) -> None:
         """``recovered``: seconds from the fault until everything was well."""
@@ -56,19 +60,16 @@ class Records:
 
 @pytest.fixture(scope="module")
 def stack() -> Iterator[Stack]:
-    stack = Stack(
+    with Stack(
         "churn-faults",
         COMPOSE_FILE="docker-compose.yaml:tests/e2e/faults.compose.yaml",
         CHURN_SEARCH_TRIALS="0",
         CHURN_DEMO_CUSTOMERS="500",
         CHURN_DEMO_DAYS="75",
-    )
-    try:
+    ) as stack:
         stack.build()
         stack.up()
         yield stack
-    finally:
-        stack.down()
 
 
 @pytest.fixture(scope="module")
@@ -178,7 +179,8 @@ def test_a_full_disk_publishes_no_half_and_goes_on_when_there_is_room(
         run = stack.trigger("score_nightly", TODAY, {})
         wait_for(lambda: "No space left" in task_log(stack, run, "build_features"), seconds=120)
         assert published(stack) == before
-        assert stack.python(f"{_LAKE}print(json.dumps([str(p) for p in home.glob('features/**/*.parquet')]))\n") == []
+        features = "[str(p) for p in Path('/churn/features').rglob('*.parquet')]"
+        assert stack.python(f"import json\nfrom pathlib import Path\nprint(json.dumps({features}))\n") == []
     finally:
         stack.python("from pathlib import Path\nfor f in Path('/churn').glob('filler*'): f.unlink()\n")
     began = time.monotonic()
@@ -217,7 +219,7 @@ def test_the_same_night_scored_twice_at_once_is_published_once(
     by_hand = [
         subprocess.Popen(
             ["docker", "compose", "exec", "-T", "airflow-scheduler", "churn", "score", "--as-of", TODAY],
-            env=stack.environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+            cwd=REPOSITORY, env=stack.environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
         )
         for _ in range(2)
     ]  # fmt: skip
@@ -249,8 +251,6 @@ def test_a_night_that_has_not_begun_is_refused(stack: Stack, traffic: Traffic, r
 
 
 # -- what is looked at ---------------------------------------------------------------------------------------------
-
-_LAKE = "import json\nfrom churn.settings import Settings\nhome = Settings().data_home\n"
 
 
 def published(stack: Stack) -> list[Any]:
@@ -309,8 +309,6 @@ def well(stack: Stack, service: str) -> bool:
 
 def answered(ask: Callable[[], Any]) -> Any:
     """What comes back, or None while there is no answer."""
-    import httpx
-
     try:
         return ask()
     except (httpx.HTTPError, KeyError, ValueError):
@@ -319,7 +317,3 @@ def answered(ask: Callable[[], Any]) -> Any:
 
 def task_log(stack: Stack, run: str, task: str) -> str:
     return str(answered(lambda: stack.airflow.get(f"{run}/taskInstances/{task}/logs/1").text) or "")
-
-
-def docker(*arguments: str) -> str:
-    return subprocess.run(["docker", *arguments], check=True, capture_output=True, text=True).stdout

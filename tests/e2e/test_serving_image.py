@@ -3,10 +3,8 @@
 ``CHURN_API_IMAGE`` names an image that is built already; else it is built here, on ``PYTHON_IMAGE`` where that is set.
 """
 
-import json
 import os
 import secrets
-import shutil
 import signal
 import subprocess
 import sys
@@ -24,11 +22,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from running_platform import free_ports, wait_for
+from running_stack import docker, needs_docker
 
 from churn.io.prediction_log import read
-from churn.settings import REPOSITORY
 from tests.raw_log import raw_rows
 from tests.serving.conftest import CUSTOMER, FULL_CUSTOMER, Platform, platform_in, trained
+from tests.serving.test_arrow import BOTH, stream_of
 from tests.serving.test_lists import RECENCY, SESSIONS, because, publish
 
 # Looked at before a test takes variables away.
@@ -38,28 +37,9 @@ TOOLS = {
     "sh", "bash", "dash", "busybox", "apt", "apt-get", "dpkg", "pip", "pip3", "uv", "gcc", "cc", "ld", "strip", "make",
     "perl", "curl", "wget", "openssl", "su", "mount", "cat", "ls",
 }  # fmt: skip
-ARROW = "application/vnd.apache.arrow.stream"
 
 
-def no_engine() -> str | None:
-    """Why there is nothing to test here."""
-    if shutil.which("docker") is None:
-        return "the API's image is not tested: there is no docker here"
-    answers = subprocess.run(["docker", "version"], capture_output=True, timeout=60).returncode == 0
-    return None if answers else "the API's image is not tested: no Docker engine answers `docker version`"
-
-
-pytestmark = [
-    pytest.mark.stack,
-    pytest.mark.timeout(900),
-    pytest.mark.skipif((why := no_engine()) is not None, reason=str(why)),
-]
-
-
-def docker(*arguments: str) -> str:
-    done = subprocess.run(["docker", *arguments], cwd=REPOSITORY, capture_output=True, text=True, timeout=600)
-    assert done.returncode == 0, done.stderr
-    return done.stdout.strip()
+pytestmark = [*needs_docker("version"), pytest.mark.timeout(900)]
 
 
 def in_image(image: str, program: str) -> str:
@@ -262,11 +242,7 @@ def test_customers_are_scored_one_by_one_and_in_batches(served: Served) -> None:
     assert (full.headers["x-model-version"], full.headers["x-model"]) == ("1", "full")
     many = served.ask("POST", "batch_predict", json=[CUSTOMER] * 3).json()
     table = pa.table({name: [value] * 3 for name, value in CUSTOMER.items()})
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, table.schema) as stream:
-        stream.write_table(table)
-    content = sink.getvalue().to_pybytes()
-    packed = served.ask("POST", "batch_predict", content=content, headers={"Content-Type": ARROW, "Accept": ARROW})
+    packed = served.ask("POST", "batch_predict", content=stream_of(table), headers=BOTH)
     back = pa.ipc.open_stream(packed.content).read_all()
     asked = one["churn_probability"]
     assert [p["churn_probability"] for p in many["predictions"]] == pytest.approx([asked] * 3)
@@ -376,6 +352,6 @@ def test_several_processes_serve_and_end_together(image: str, served: Served) ->
             assert "churn_predictions_total" in http.get("/metrics").text
         docker("kill", "--signal", "TERM", container)
         wait_for(lambda: two.state("Running") == "false", seconds=30)
-        assert json.loads(docker("inspect", container))[0]["State"]["ExitCode"] == 0
+        assert two.state("ExitCode") == "0"
     finally:
         docker("rm", "--force", container)

@@ -1,6 +1,5 @@
 """The containers at work, from building the images to a rollback: what docker-compose.yaml promises."""
 
-import subprocess
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -8,39 +7,33 @@ from pathlib import Path
 import httpx
 import pytest
 from running_platform import CUSTOMER, wait_for
-from running_stack import Stack, missing
+from running_stack import Stack, docker, needs_docker
 
 from churn.settings import REPOSITORY
+from deploy.stack.passwords import fresh
 from tests.deploy.panels import run_every_panel
 
 TODAY = datetime.now(UTC).date()
 TESTS = Path(__file__).parents[1]
 REAL_LOG = REPOSITORY.parent / "shared" / "data" / "sparkify_logs" / "daily_json"
 
-pytestmark = [
-    pytest.mark.stack,
-    pytest.mark.timeout(1500),
-    pytest.mark.skipif(missing() is not None, reason=missing() or ""),
-]
+pytestmark = [*needs_docker("info", "compose version"), pytest.mark.timeout(1500)]
 
 
 @pytest.fixture(scope="module")
 def stack() -> Iterator[Stack]:
     """One that asks before a promotion, on a generated log."""
-    stack = Stack(
+    with Stack(
         "churn-e2e",
         CHURN_PROMOTION="approve",
         CHURN_APPROVERS="admin",
         CHURN_SEARCH_TRIALS="0",
         CHURN_DEMO_CUSTOMERS="800",
         CHURN_DEMO_DAYS="75",
-    )
-    try:
+    ) as stack:
         built, up = stack.build(), stack.up()
         print(f"\nimages built in {built:.0f} s, everything well after another {up:.0f} s")
         yield stack
-    finally:
-        stack.down()
 
 
 def test_it_comes_up_well_with_tonights_customers_scored(stack: Stack) -> None:
@@ -111,7 +104,7 @@ def test_predictions_reach_the_log_that_the_nightly_check_reads(stack: Stack) ->
 def test_a_real_log_is_ingested_and_its_features_are_built(stack: Stack) -> None:
     """In a data home of its own: real and generated customers are never mixed."""
     container = stack.container("airflow-scheduler")["Name"].lstrip("/")
-    subprocess.run(["docker", "cp", f"{REAL_LOG}/.", f"{container}:/tmp/real"], check=True, capture_output=True)
+    docker("cp", f"{REAL_LOG}/.", f"{container}:/tmp/real")
     found = stack.python(
         "import json, os, subprocess\n"
         "env = os.environ | {'CHURN_HOME': '/tmp/real-home'}\n"
@@ -185,29 +178,21 @@ def test_a_start_scores_again_when_events_came_after_the_scores(stack: Stack) ->
 
 
 def test_where_others_reach_the_ports_nothing_starts_on_known_passwords() -> None:
-    exposed = Stack("churn-exposed", CHURN_BIND="0.0.0.0")
-    try:
+    with Stack("churn-exposed", CHURN_BIND="0.0.0.0") as exposed:
         with pytest.raises(AssertionError, match="everybody knows: CHURN_AIRFLOW_PASSWORD"):
             exposed.up("api")
         states = exposed.states()
         assert states["check"] == "exited"
         assert not any(state.startswith("running") for name, state in states.items() if name != "postgres")
-    finally:
-        exposed.down()
 
 
 def test_with_keys_set_the_api_asks_for_one() -> None:
-    from deploy.stack.passwords import fresh
-
     secrets = fresh()
-    locked = Stack("churn-locked", CHURN_BIND="127.0.0.1", **secrets)
-    try:
+    with Stack("churn-locked", CHURN_BIND="127.0.0.1", **secrets) as locked:
         locked.compose("up", "--detach", "--no-deps", "api")
         wait_for(lambda: _status(locked.api, "/health") == 401, seconds=30)
         key = {"X-API-Key": secrets["CHURN_METRICS_KEY"]}
         assert locked.api.get("/health", headers=key).status_code == 200
-    finally:
-        locked.down()
 
 
 def _used(stack: Stack) -> bool:

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from churn.core.evidence import evidence_hash
 from churn.io.checks import Checks
 from churn.io.lake import write_json
 from churn.io.ledger import Ledger
@@ -129,43 +130,29 @@ def test_a_wish_that_is_none_starts_nothing_and_says_what_is_wrong(
     assert runs() == before
 
 
-def test_a_paused_dag_starts_nothing(client: Any, tokens: dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    ("column", "now", "usually", "named"),
+    [("is_paused", True, False, "paused"), ("allowed_run_types", ["scheduled"], None, "does not allow runs")],
+)
+def test_a_dag_that_is_paused_or_that_nobody_may_start_by_hand_starts_nothing(
+    client: Any, tokens: dict[str, str], column: str, now: Any, usually: Any, named: str
+) -> None:
     from airflow.models.dag import DagModel
     from airflow.utils.session import create_session
     from sqlalchemy import update
 
-    def pause(paused: bool) -> None:
+    def change(value: Any) -> None:
         with create_session() as session:
-            session.execute(update(DagModel).where(DagModel.dag_id == "rollback_model").values(is_paused=paused))
+            session.execute(update(DagModel).where(DagModel.dag_id == "rollback_model").values({column: value}))
 
     before = runs()
-    pause(True)
+    change(now)
     try:
         answer = client.post("/churn/rollback", json=WISH, headers=as_("op", tokens))
     finally:
-        pause(False)
+        change(usually)
     assert answer.status_code == 409
-    assert "paused" in answer.json()["detail"]
-    assert runs() == before
-
-
-def test_a_dag_that_nobody_may_start_by_hand_starts_nothing(client: Any, tokens: dict[str, str]) -> None:
-    from airflow.models.dag import DagModel
-    from airflow.utils.session import create_session
-    from sqlalchemy import update
-
-    def allow(kinds: list[str] | None) -> None:
-        with create_session() as session:
-            session.execute(update(DagModel).where(DagModel.dag_id == "rollback_model").values(allowed_run_types=kinds))
-
-    before = runs()
-    allow(["scheduled"])
-    try:
-        answer = client.post("/churn/rollback", json=WISH, headers=as_("op", tokens))
-    finally:
-        allow(None)
-    assert answer.status_code == 409
-    assert "does not allow runs" in answer.json()["detail"]
+    assert named in answer.json()["detail"]
     assert runs() == before
 
 
@@ -363,6 +350,24 @@ def test_evidence_that_was_changed_is_not_shown(client: Any, tokens: dict[str, s
     assert "not on file any more" in page(client, tokens, "model")
 
 
+def test_a_difference_beyond_the_drawing_is_not_drawn_at_its_edge(
+    client: Any, tokens: dict[str, str], settings: Settings
+) -> None:
+    live(settings, nights=3)
+    drawn = page(client, tokens, "model").count("<circle")
+    path = settings.data_home / "reports" / "decisions" / "version=4.json"
+    decision = json.loads(path.read_text())
+    decision["evidence"]["criteria"]["ece"]["difference"] |= {"value": 0.5, "low": 0.4, "high": 0.6}
+    decision["evidence_sha256"] = evidence_hash(decision)
+    write_json(path, decision)
+    with closing(Ledger(settings.score_database)) as ledger:
+        sha = decision["evidence_sha256"]
+        ledger.append("gate", key="far", who="the gate", why="no: far worse", version="4", evidence_sha256=sha)
+    shown = page(client, tokens, "model")
+    assert shown.count("beyond ▶") == 1
+    assert shown.count("<circle") == drawn - 1
+
+
 def test_whatever_is_stored_is_text_on_the_page(client: Any, tokens: dict[str, str], settings: Settings) -> None:
     live(settings, nights=3)
     bad = "<script>alert('x')</script>\"'><img src=x onerror=alert(1)>"
@@ -470,6 +475,7 @@ def test_settings_that_cannot_be_used_are_said(
         assert "promotion" in answer.json()["detail"]
 
 
+@pytest.mark.slow
 def test_a_page_costs_the_same_after_a_year_as_after_a_month(
     client: Any, tokens: dict[str, str], settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,7 +12,8 @@ import httpx
 import pytest
 
 from churn.settings import REPOSITORY, Settings
-from serving import bodies, event_slices, guard, schemas
+from serving import bodies, event_slices, guard
+from serving.about_schemas import Health
 from serving.customers import MAX_ROWS
 from serving.errors import Refused
 
@@ -87,7 +88,7 @@ def test_every_field_of_health_it_names_exists() -> None:
     named = set(re.findall(r"`((?:\w+_\w+))`", "".join(re.findall(r"\| ([^|]*) \|$", away, re.MULTILINE))))
     named |= set(re.findall(r"`(challenger_\w+)`", PAGE))
     assert len(named) > 8
-    assert named - {"age_days"} <= set(schemas.Health.model_fields)
+    assert named - {"age_days"} <= set(Health.model_fields)
 
 
 def test_its_numbers_are_those_of_the_code() -> None:

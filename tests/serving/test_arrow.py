@@ -165,6 +165,7 @@ def test_answers_to_streams_are_counted_like_any(client: httpx.Client) -> None:
         (ARROW, True), (ARROW.upper(), True), (f"{ARROW}, */*;q=0.1", True), (f"application/json, {ARROW}", True),
         (f"{ARROW};q=0.5, application/json", False), (f"{ARROW} ; q=0.9,application/json; q=0.8", True),
         (f"{ARROW};q=0", False), (f"{ARROW};q=0.000", False), (f"{ARROW};q=nonsense", True), (f"{ARROW}x", False),
+        (f"{ARROW};v=1;q=0.1, application/json", False),
     ],
 )  # fmt: skip
 def test_the_answer_is_arrow_where_accept_says_so(accept: str | None, arrow: bool) -> None:
@@ -187,9 +188,8 @@ def test_a_value_that_breaks_a_rule_is_named_as_in_json(client: httpx.Client, va
 @pytest.mark.parametrize("value", [-(2**63), 2**63 - 1, 10**9 + 1, -1])
 def test_an_integer_out_of_range_is_shown_as_it_came(client: httpx.Client, value: int) -> None:
     problem = only_problem(post(client, one(total_sessions=pa.array([value], pa.int64()))))
-    assert problem["found"] == str(value) if len(str(value)) < 100 else True
-    assert (problem["field"], problem["index"], problem["expected"]) == (
-        "total_sessions", 0, "a whole number from 0 to 1,000,000,000",
+    assert (problem["field"], problem["index"], problem["found"], problem["expected"]) == (
+        "total_sessions", 0, str(value), "a whole number from 0 to 1,000,000,000",
     )  # fmt: skip
 
 
@@ -305,11 +305,10 @@ def test_a_compressed_stream_is_refused_before_anything_is_unpacked(client: http
     zeros = pa.table({name: np.zeros(4_000_000) for name in NAMES})
     bomb = stream_of(zeros, compression=codec)
     assert len(bomb) < 4 * MB
-    allocated = pa.default_memory_pool()
     with pytest.raises(Refused) as refusal:
         arrow_tables.of_body(bomb)
     assert refusal.value.problems[0].found == "a compressed record batch"
-    assert allocated.bytes_allocated() < zeros.nbytes + MB
+    assert pa.default_memory_pool().bytes_allocated() < zeros.nbytes + MB
     assert "compressed" in only_problem(post(client, bomb))["found"]
 
 
@@ -397,7 +396,7 @@ def looked_at(body: bytes) -> bool:
         found = arrow_tables.of_body(body)
     except Refused as e:
         assert e.status == 422
-        assert 1 <= len(e.problems) <= 20 <= max(e.count, 20)
+        assert 1 <= len(e.problems) == min(e.count, 20)
         said = json.dumps([problem.as_json() for problem in e.problems], allow_nan=False)
         assert len(said) < 20 * 1000
         return True
