@@ -119,7 +119,7 @@ def text_of(report: PruneReport) -> str:
         lines.append(f"{report.forgotten_again:,} rows of forgotten customers had come back, and are gone again")
     verb = "would go" if report.dry_run else "went"
     lines += [f"left: {why}" for why in report.left]
-    return "\n".join([*lines, f"{report.items:,} files and rows {verb}, {report.bytes / 1e6:,.1f} MB"])
+    return "\n".join([*lines, f"{report.items:,} files and rows past their time {verb}, {report.bytes / 1e6:,.1f} MB"])
 
 
 class _Run:
