@@ -7,12 +7,14 @@ whole, and nobody had to do anything. ``docs/operations.md`` has the table that 
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -59,10 +61,29 @@ class Records:
 
 
 @pytest.fixture(scope="module")
-def stack() -> Iterator[Stack]:
+def clock(tmp_path_factory: pytest.TempPathFactory) -> Path | None:
+    """The containers' clocks are ahead by the seconds that are written there; None without a C compiler."""
+    if (compiler := shutil.which("cc")) is None:
+        return None
+    folder = tmp_path_factory.mktemp("clock")
+    folder.chmod(0o755)  # whoever runs in the containers reads it
+    library, source = folder / "moved_clock.so", REPOSITORY / "tests" / "e2e" / "moved_clock.c"
+    subprocess.run([compiler, "-shared", "-fPIC", "-O1", "-o", library, source], check=True)
+    (folder / "offset").write_text("0")
+    return folder / "offset"
+
+
+@pytest.fixture(scope="module")
+def stack(clock: Path | None) -> Iterator[Stack]:
+    files = [
+        "docker-compose.yaml",
+        "tests/e2e/faults.compose.yaml",
+        *(["tests/e2e/clock.compose.yaml"] if clock else []),
+    ]
     with Stack(
         "churn-faults",
-        COMPOSE_FILE="docker-compose.yaml:tests/e2e/faults.compose.yaml",
+        COMPOSE_FILE=":".join(files),
+        TEST_CLOCK=str(clock and clock.parent),
         CHURN_SEARCH_TRIALS="0",
         CHURN_DEMO_CUSTOMERS="500",
         CHURN_DEMO_DAYS="75",
@@ -233,8 +254,31 @@ def test_the_same_night_scored_twice_at_once_is_published_once(
     assert traffic.predictions.failed == traffic.lists.failed == 0
 
 
+def test_the_clock_is_set_forward_in_the_middle_of_a_night_and_back_in_the_middle_of_another(
+    stack: Stack, clock: Path | None, traffic: Traffic, records: Records
+) -> None:
+    """Back by minutes: Airflow goes on with a run when the clock is again where it was when the run was asked for."""
+    if clock is None:
+        pytest.skip("there is no C compiler here, and so no clock that can be set: apt-get install gcc libc6-dev")
+    before = published(stack)
+    for offset, fault in (
+        ("3600", "clock set forward by an hour in the middle of a night"),
+        ("3480", "clock set back by two minutes in the middle of a night"),
+    ):
+        run = at_work(stack, "score_nightly")
+        began = time.monotonic()
+        clock.write_text(offset)
+        wait_for(lambda ahead=int(offset): abs(seconds_ahead(stack) - ahead) < 60, seconds=30)
+        stack.log_in()  # of two clocks, one finds the other's tokens too old or not yet issued
+        assert stack.ended(run)["publish_scores"] == "success"
+        assert stack.run_dag("score_nightly", TODAY, {})["publish_scores"] == "success"
+        records.add(fault, time.monotonic() - began, traffic)
+        assert published(stack) == before
+    assert traffic.predictions.failed == traffic.lists.failed == 0
+
+
 def test_a_night_that_has_not_begun_is_refused(stack: Stack, traffic: Traffic, records: Records) -> None:
-    """What a machine whose clock is ahead would ask for, by the clock of the others."""
+    """What a machine whose clock is a day ahead would ask for."""
     before = published(stack)
     began = time.monotonic()
     said = stack.python(
@@ -283,6 +327,12 @@ def at_work(stack: Stack, dag: str) -> str:
         seconds=60,
     )
     return run
+
+
+def seconds_ahead(stack: Stack) -> float:
+    """How far the scheduler's clock is from this machine's."""
+    ahead: float = stack.python("import time; print(time.time())\n") - time.time()
+    return ahead
 
 
 def killed(stack: Stack, service: str) -> float:
