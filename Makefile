@@ -20,6 +20,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export UV_PYTHON_DOWNLOADS = never
 
 # A test module stays in one process, with what its tests share. More than four processes would want too much memory.
+# ARGS="-n0 --pdb tests/core" runs them in this one, for a debugger.
 PARALLEL := -n logical --maxprocesses 4 --dist loadfile
 
 help: ## List the targets

@@ -75,18 +75,17 @@ def clock(tmp_path_factory: pytest.TempPathFactory) -> Path | None:
 
 @pytest.fixture(scope="module")
 def stack(clock: Path | None) -> Iterator[Stack]:
-    files = [
-        "docker-compose.yaml",
-        "tests/e2e/faults.compose.yaml",
-        *(["tests/e2e/clock.compose.yaml"] if clock else []),
-    ]
+    files, moved = ["docker-compose.yaml", "tests/e2e/faults.compose.yaml"], {}
+    if clock is not None:
+        files.append("tests/e2e/clock.compose.yaml")
+        moved = {"TEST_CLOCK": str(clock.parent)}
     with Stack(
         "churn-faults",
         COMPOSE_FILE=":".join(files),
-        TEST_CLOCK=str(clock and clock.parent),
         CHURN_SEARCH_TRIALS="0",
         CHURN_DEMO_CUSTOMERS="500",
         CHURN_DEMO_DAYS="75",
+        **moved,
     ) as stack:
         stack.build()
         stack.up()
