@@ -5,6 +5,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -65,7 +66,7 @@ class Started:
         return self._seen
 
     def left(self) -> list[psutil.Process]:
-        return [p for p in self._seen if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
+        return [p for p in self._seen if _lives(p)]
 
     def await_nothing_left(self, seconds: float = 10.0) -> None:
         deadline = time.monotonic() + seconds
@@ -76,13 +77,29 @@ class Started:
     def supervisor(self) -> psutil.Process:
         """The process itself, or the one that make started."""
         top = psutil.Process(self.process.pid)
-        return next(p for p in [top, *top.children()] if str(SUPERVISED) in p.cmdline())
+        return next(p for p in [top, *top.children()] if str(SUPERVISED) in _command_line(p))
 
     def clean_up(self) -> None:
         for process in self.left():
-            process.kill()
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
         self.process.kill()
         self.process.wait()
+
+
+def _lives(process: psutil.Process) -> bool:
+    """Whether it has not ended; it may do so between any two questions."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _command_line(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except psutil.NoSuchProcess:
+        return []
 
 
 def _environment() -> dict[str, str]:
