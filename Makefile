@@ -23,6 +23,9 @@ export UV_PYTHON_DOWNLOADS = never
 # ARGS="-n0 --pdb tests/core" runs them in this one, for a debugger.
 PARALLEL := -n logical --maxprocesses 4 --dist loadfile
 
+# Without Java nothing is fetched for Spark: its tests and benchmarks say that they are left out.
+SPARK_IF_JAVA := $(if $(shell command -v "$${JAVA_HOME:+$$JAVA_HOME/bin/}java"),spark)
+
 help: ## List the targets
 	@echo "usage: make <target>"
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-15s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -33,10 +36,13 @@ install: .venv/.installed ## Create .venv from uv.lock; nothing to do when it is
 run: install ## Start MLflow, Airflow and the API, score customers for today; Ctrl-C stops all
 	@exec $(BIN)/python -m deploy.local --with-parent $(ARGS)
 
-test: install ## Run the test suite; ARGS="tests/core -x" narrows it
+spark: .venv-spark/.installed ## Create .venv-spark, what CHURN_ENGINE=spark runs in (450 MB; it needs Java 17 beside it)
+	@$(if $(filter $@,$(MAKECMDGOALS)),echo ".venv-spark is what uv.lock says",:)
+
+test: install $(SPARK_IF_JAVA) ## Run the test suite; ARGS="tests/core -x" narrows it
 	$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
 
-test-slow: install ## Run the tests that `make test` leaves out because they take long (minutes)
+test-slow: install $(SPARK_IF_JAVA) ## Run the tests that `make test` leaves out because they take long (minutes)
 	$(BIN)/python -m pytest $(PARALLEL) -m "slow and not e2e and not stack" $(ARGS)
 
 e2e: install ## Start the whole platform on spare ports and try everything on it (minutes)
@@ -76,9 +82,8 @@ format: install ## Format the code and fix what can be fixed by itself
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: install ## Run the benchmarks of speed and print their table
-	@if [ -f benchmarks/__main__.py ]; then exec $(BIN)/python -m benchmarks $(ARGS); \
-	else echo "There is no benchmark of the whole yet; make help lists those of the parts."; fi
+bench: install $(SPARK_IF_JAVA) ## How fast it is and how it grows, beside its peers (half an hour; ARGS="--write")
+	@exec $(BIN)/python -m benchmarks $(ARGS)
 
 bench-quality: install ## How good the models are, on public tables: benchmarks/RESULTS.md (half an hour)
 	@exec $(BIN)/python -m benchmarks.quality $(ARGS)
@@ -89,8 +94,8 @@ bench-decisions: install ## How often the automatic decisions are wrong, on simu
 bench-serving: install ## How fast the API answers beside its peers (ten minutes; needs wrk; ARGS="--write")
 	@exec $(BIN)/python -m benchmarks.serving $(ARGS)
 
-clean: ## Remove .venv, .venv-peers, .uv and caches; keeps the data in .churn unless DATA=yes
-	rm -rf .venv .venv-peers .uv build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+clean: ## Remove .venv, .venv-spark, .venv-peers, .uv and caches; keeps the data in .churn unless DATA=yes
+	rm -rf .venv .venv-spark .venv-peers .uv build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 ifeq ($(DATA),yes)
 	rm -rf .churn
@@ -102,6 +107,14 @@ endif
 	@echo "Installing from uv.lock into .venv with $(INTERPRETER)"
 	@rm -f $@
 	$(UV) sync --frozen --compile-bytecode --python "$(INTERPRETER)"
+	@touch $@
+
+# Spark's own process finds the library by its path: nothing of it is installed there.
+.venv-spark/.installed: pyproject.toml uv.lock .uv/.installed-$(UV_VERSION)
+	@echo "Installing Spark from uv.lock into .venv-spark: 450 MB to fetch, once"
+	@rm -f $@
+	UV_PROJECT_ENVIRONMENT=.venv-spark $(UV) sync --frozen --only-group spark --compile-bytecode \
+	--python "$(INTERPRETER)"
 	@touch $@
 
 .uv/.installed-$(UV_VERSION):
@@ -117,4 +130,4 @@ endif
 	@.uv/bin/python -m pip install --quiet --disable-pip-version-check "uv==$(UV_VERSION)"
 	@touch $@
 
-.PHONY: help install run test test-slow e2e stack-test secrets audit sbom lint format bench bench-quality bench-decisions bench-serving clean
+.PHONY: help install run spark test test-slow e2e stack-test secrets audit sbom lint format bench bench-quality bench-decisions bench-serving clean

@@ -1,5 +1,6 @@
 """The one configuration object: ``CHURN_*`` variables (also from ``.env``), read once at the edge, then passed in."""
 
+from collections.abc import Mapping
 from datetime import time
 from pathlib import Path
 from typing import Annotated, Literal
@@ -26,8 +27,24 @@ class Settings(BaseSettings):
     """Where raw logs arrive; default ``<home>/landing``. Set it to a real log and the demo log is off."""
     contract: str = "sparkify"
     """Name of a shipped source contract, or the path of a TOML file."""
-    engine: Literal["duckdb"] = "duckdb"
-    """What runs the feature SQL."""
+    engine: Literal["duckdb", "spark"] = "duckdb"
+    """What ingestion, features, panels and scores are computed by: the same values on both. `spark` needs `make spark`
+    and Java 17."""
+    spark_master: str = "local[*]"
+    """Where Spark runs: `local[<cores>]`, `spark://…`, `yarn` or `k8s://…`. There, each node needs this package and the
+    data home at the same path."""
+    spark_options: Mapping[str, str] = {}
+    """Spark's own settings, as JSON: `{"spark.executor.memory": "8g"}`."""
+    spark_python: Path | None = None
+    """Python that Spark's own process runs in: it holds pyspark. Default: that of `make spark`, else the one that
+    asks."""
+    engine_megabytes: Annotated[int, Field(ge=256)] = 1_024
+    """Memory of the embedded engine; what needs more is spilled to disk."""
+    score_shards: Annotated[int, Field(ge=1, le=1_024)] = 1
+    """Tasks that a night's scoring is parted into, each with its share of the customers; Airflow maps 1,024 at most."""
+    training_rows: Annotated[int, Field(ge=10_000)] = 250_000
+    """Rows of a panel that a training holds in memory, at some 8 kB each, and rows of its hold-out. Of a longer one it
+    samples those who stayed, and fits the trees from disk on all rows."""
     database_url: str | None = None
     """SQLAlchemy URL of the score book; default SQLite in the data home."""
     mlflow_tracking_uri: str | None = Field(

@@ -6,9 +6,13 @@ from urllib.parse import quote
 
 from airflow.sdk import BaseNotifier, get_current_context
 from airflow.sdk.configuration import conf
+from churn_past import of_the_past
 
 from churn.io.notify import Alert, Notifier, notifiers, send_all
 from churn.settings import Settings
+
+_NIGHTLY = ("score_nightly", "monitor_model")
+"""What a backfill runs. A retraining that is approved late and then fails still rings."""
 
 
 class MailNotifier:
@@ -51,7 +55,14 @@ def tell(
 
 
 def tell_of_failure(context: Any) -> None:
-    """``on_failure_callback`` of a DAG. Says which task, not its message: that may quote what was in a file."""
+    """``on_failure_callback`` of a DAG. Says which task, not its message: that may quote what was in a file.
+
+    Nothing of a night of the past: who fills in two months looks at the page of the backfill, and is not mailed sixty
+    times.
+    """
+    key = context["dag_run"].partition_key if context.get("dag_run") else None
+    if key and context["dag"].dag_id in _NIGHTLY and of_the_past(key):
+        return
     dag_id, run_id, ti = context["dag"].dag_id, context["run_id"], context.get("ti")
     where = f" The last task to end was {ti.task_id}." if ti else ""
     alert = Alert(

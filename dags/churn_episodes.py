@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from churn_alerts import tell
+from churn_past import of_the_past
 
 from churn.io.checks import Checks, What
 from churn.io.lake import Lake, write_json
@@ -41,8 +42,11 @@ def monitoring_news(report: dict[str, Any]) -> list[Path]:
 
 
 def tell_news(news: list[Path], subject: str, report: dict[str, Any]) -> None:
-    """Tell the summary of the report, where there is news, and then write down that it was told."""
-    if not news:
+    """Tell the summary of the report, where there is news, and then write down that it was told.
+
+    Of a night of the past nothing is told; what goes on until the newest night is news there.
+    """
+    if not news or of_the_past(report["as_of"]):
         return
     tell(subject, report["summary"], as_of=report["as_of"])
     for path in news:

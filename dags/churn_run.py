@@ -11,6 +11,7 @@ from typing import Any
 from airflow.sdk import Asset, CronPartitionTimetable, Param, get_current_context
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 from churn_alerts import tell_of_failure
+from churn_past import of_the_past
 from churn_timetable import JUST_NOW
 
 from churn.errors import BadInput, NotReady
@@ -19,12 +20,19 @@ from churn.settings import Settings
 
 HOUSE: dict[str, Any] = {
     "catchup": False,  # a missed night is made up for by a backfill that somebody asks for
-    "max_active_runs": 1,  # two runs would write the same partitions
+    "max_active_runs": 1,  # two runs of one date would do the same work; a backfill says itself how many nights at once
     "on_failure_callback": tell_of_failure,
     # What may pass by itself (a busy database, a registry that restarts) is tried again; a broken contract is not.
     "default_args": {"retries": 2, "retry_delay": timedelta(seconds=30)},
 }
 """What every DAG of ours has in common."""
+
+HEAVY = 2
+"""Slots of Airflow's default pool that a task takes which reads the log or trains; the others take one.
+
+A pool of our own would have to be made wherever the DAGs run, and a task whose pool is missing waits for ever, with no
+more than a warning in the scheduler's log. The default pool is always there.
+"""
 
 AS_OF = Param(
     None,
@@ -96,10 +104,13 @@ def run_step(step: Callable[..., Any], *args: Any, settings: Settings | None = N
 def ask_for_retraining(outlet_events: Any, asset: Asset, kinds: Collection[What]) -> dict[str, Any]:
     """Emit the request when the alarms of this date are enough for one, else skip the task: no event then.
 
+    A night of the past asks for nothing: a model as of then is of no use today.
     ``kinds``: the checks that this DAG makes. Those of another DAG are its own to act upon.
     """
     from churn.steps.request_retraining import request_retraining as step
 
+    if why := of_the_past(run_date()):
+        raise AirflowSkipException(why)
     report = run_step(step, run_date(), kinds)
     if not report["requested"]:
         raise AirflowSkipException(report["reason"])

@@ -16,7 +16,7 @@ from typing import Any
 
 from airflow.sdk import dag, task
 from churn_assets import EVENTS
-from churn_run import AS_OF, HOUSE, dated, run_date, run_step
+from churn_run import AS_OF, HEAVY, HOUSE, dated, run_date, run_step
 
 
 @dag(
@@ -33,7 +33,7 @@ def ingest_events() -> None:
 
         return run_step(step, run_date())
 
-    @task(outlets=[EVENTS])
+    @task(outlets=[EVENTS], pool_slots=HEAVY)
     def ingest() -> dict[str, Any]:
         from churn.steps.ingest import ingest_or_refuse as step
 

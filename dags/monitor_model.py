@@ -9,7 +9,8 @@ Removes what is older than it is kept for (`CHURN_KEEP_…`); only on a run of t
 (`CHURN_SCORES_DUE`, 06:00 UTC), so that scores that never came are noticed. Or from the form.
 
 **When it fails** — `monitor` says what it could not read; nothing that is published changes. Clear the task. Stale
-scores are an alert, not a failure: look at the last runs of `ingest_events` and `score_nightly`.
+scores are an alert, not a failure: look at the last runs of `ingest_events` and `score_nightly`. A night of the
+past, as a backfill publishes it, is looked at too, and rings nothing.
 `request_retraining` being *skipped* is no failure: nobody needs a new model. `prune` gives way to a step that is at
 work and is tried again; what it removed stays removed, and the next night goes on.
 """
@@ -21,7 +22,7 @@ from airflow.sdk import dag, task
 from airflow.sdk.exceptions import AirflowSkipException
 from churn_alerts import tell
 from churn_assets import RETRAIN_REQUESTED, SCORES
-from churn_run import AS_OF, HOUSE, ask_for_retraining, run_date, run_step
+from churn_run import AS_OF, HEAVY, HOUSE, ask_for_retraining, run_date, run_step
 from churn_timetable import DatedOrOnAsset
 
 from churn.settings import Settings
@@ -45,7 +46,7 @@ def monitor_model() -> None:
             tell("Scores are stale", report["summary"], severity="error", as_of=report["due"])
         return report
 
-    @task(inlets=[SCORES])
+    @task(inlets=[SCORES], pool_slots=HEAVY)
     def monitor() -> dict[str, Any]:
         from churn_episodes import monitoring_news, tell_news
 

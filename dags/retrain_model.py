@@ -25,7 +25,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 from churn_alerts import ApprovalWaits, tell
 from churn_approval import Approval, approver, needs_approval
 from churn_assets import EVENTS, PRODUCTION_MODEL, RETRAIN_REQUESTED
-from churn_run import AS_OF, HOUSE, event_extra, run_date, run_step
+from churn_run import AS_OF, HEAVY, HOUSE, event_extra, run_date, run_step
 from churn_timetable import DatedOrOnAsset
 
 from churn.settings import Settings
@@ -102,13 +102,13 @@ def retrain_model() -> None:
             raise AirflowSkipException(report["reason"])
         return report
 
-    @task(inlets=[EVENTS])
+    @task(inlets=[EVENTS], pool_slots=HEAVY)
     def build_panel(params: dict[str, Any]) -> dict[str, Any]:
         from churn.steps.build_panel import build_panel as step
 
         return run_step(step, run_date(), settings=_as_asked(params))
 
-    @task
+    @task(pool_slots=HEAVY)
     def train(params: dict[str, Any]) -> dict[str, Any]:
         from churn.steps.train import train_on_panel as step
 

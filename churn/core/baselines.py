@@ -10,6 +10,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from churn.core.arrays import Floats
 from churn.errors import BadInput
 
 BASE_RATE, RECENCY_RULE, LOGISTIC_REGRESSION = "base rate", "recency rule", "logistic regression"
@@ -49,9 +50,13 @@ class Baselines:
 
 
 def fit_baselines(
-    features: pd.DataFrame, churned: ArrayLike, *, recency: str = "time_since_last_activity"
+    features: pd.DataFrame,
+    churned: ArrayLike,
+    weights: Floats | None = None,
+    *,
+    recency: str = "time_since_last_activity",
 ) -> Baselines:
-    """Fit on ``features`` (n, k), numeric, and labels 0/1 (n,).
+    """Fit on ``features`` (n, k), numeric, and labels 0/1 (n,). ``weights`` (n,): how many rows each stands for.
 
     Missing and infinite values become the training median of their column (0 where it has no value at all).
     Raises BadInput where there is nothing to fit: no column, lengths that differ, one class only.
@@ -65,14 +70,15 @@ def fit_baselines(
     medians = _finite(features).median().fillna(0.0)
     x = _filled(features, medians)
     # Standardised columns need few steps; scikit-learn's 100 are not always enough where columns repeat each other.
-    fitted = {
-        LOGISTIC_REGRESSION: make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000)).fit(x.to_numpy(), y)
-    }
+    logistic = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
+    weigh = {"logisticregression__sample_weight": weights}
+    fitted = {LOGISTIC_REGRESSION: logistic.fit(x.to_numpy(), y, **weigh)}
     known = recency if recency in features else None
     if known is not None:
         rule = make_pipeline(StandardScaler(), LogisticRegression())
-        fitted = {RECENCY_RULE: rule.fit(_logarithm(x, known), y), **fitted}
-    return Baselines(tuple(features.columns), known, medians, float(y.mean()), fitted)
+        fitted = {RECENCY_RULE: rule.fit(_logarithm(x, known), y, **weigh), **fitted}
+    rate = float(np.average(y, weights=weights))
+    return Baselines(tuple(features.columns), known, medians, rate, fitted)
 
 
 def _logarithm(x: pd.DataFrame, recency: str | None) -> NDArray[np.float64]:

@@ -48,9 +48,14 @@ class BoostingParameters:
         }
 
 
-def fit_boosting(x: Floats, churned: NDArray[np.int64], parameters: BoostingParameters, seed: int) -> xgb.Booster:
-    """A booster of ``parameters.rounds`` rounds on raw values (n, k), NaN for missing, and labels 0/1 (n,)."""
-    return xgb.train(parameters.for_xgboost(seed), xgb.DMatrix(x, churned), parameters.rounds)
+def fit_boosting(
+    x: Floats, churned: NDArray[np.int64], parameters: BoostingParameters, seed: int, weights: Floats | None = None
+) -> xgb.Booster:
+    """A booster of ``parameters.rounds`` rounds on raw values (n, k), NaN for missing, and labels 0/1 (n,).
+
+    ``weights`` (n,): how many rows each stands for.
+    """
+    return xgb.train(parameters.for_xgboost(seed), xgb.DMatrix(x, churned, weight=weights), parameters.rounds)
 
 
 def fit_boosting_log_odds(
@@ -64,9 +69,24 @@ def fit_boosting_log_odds(
 class FoldedBoosting:
     """Out-of-fold log-odds of boosted trees for any parameters, on folds that are prepared once."""
 
-    def __init__(self, x: Floats, churned: NDArray[np.int64], folds: Sequence[Fold], seed: int, pool: Executor) -> None:
+    def __init__(
+        self,
+        x: Floats,
+        churned: NDArray[np.int64],
+        folds: Sequence[Fold],
+        seed: int,
+        pool: Executor,
+        weights: Floats | None = None,
+    ) -> None:
         self._churned, self._folds, self._seed, self._pool = churned, folds, seed, pool
-        self._data = [(xgb.DMatrix(x[fit], churned[fit]), xgb.DMatrix(x[held], churned[held])) for fit, held in folds]
+        self._weights = weights
+        self._data = [
+            (
+                xgb.DMatrix(x[fit], churned[fit], weight=None if weights is None else weights[fit]),
+                xgb.DMatrix(x[held], churned[held]),
+            )
+            for fit, held in folds
+        ]
 
     def out_of_fold(self, parameters: BoostingParameters, beside: Floats) -> tuple[float, int, Floats]:
         """Log loss, rounds and log-odds (n,) at the best number of rounds.
@@ -82,12 +102,15 @@ class FoldedBoosting:
             grown = self._pool.map(_grow, boosters, self._data, [rounds - _BLOCK] * len(boosters))
             for (_, held), margin in zip(self._folds, grown, strict=True):
                 log_odds[held] = margin
-            loss = min(log_loss(self._churned, log_odds), log_loss(self._churned, (log_odds + beside) / 2))
+            loss = min(self._loss(log_odds), self._loss((log_odds + beside) / 2))
             if loss < best:
                 best, best_rounds, best_log_odds = loss, rounds, log_odds
             elif rounds - best_rounds >= _PATIENCE * _BLOCK:
                 break
         return float(best), best_rounds, best_log_odds
+
+    def _loss(self, log_odds: Floats) -> float:
+        return log_loss(self._churned, log_odds, self._weights)
 
 
 def _grow(booster: xgb.Booster, data: tuple[xgb.DMatrix, xgb.DMatrix], rounds: int) -> Floats:

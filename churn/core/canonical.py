@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from churn.core.events import DAY_MS, EVENT_COLUMNS, Column, SourceContract
+from churn.core.raw_values import day_sql, id_sql, number_sql, text_sql, time_sql, whole_number_sql
 
 TYPED_COLUMNS = tuple(c for c in EVENT_COLUMNS if c != "ingested_ms")
 
@@ -72,29 +73,52 @@ def _column_rules(contract: SourceContract, name: str, column: Column) -> Iterat
         yield Rule(f"{column.source} is {words}", name, "between", fails, minimum=low, maximum=high)
 
 
-def judged_sql(contract: SourceContract, raw: str) -> str:
-    """``file_no``, ``line_no``, each canonical column read and as text, and ``broken``: the rules broken, or empty."""
-    texts = ",\n    ".join(f"{_clean(c)} as raw_{name}" for name, c in contract.columns.items() if c.source is not None)
+def judged_sql(contract: SourceContract, raw: str, *, forgotten: str | None = None) -> str:
+    """``file_no``, ``line_no``, each canonical column read and as text, and ``broken``: the rules broken, or empty.
+
+    ``forgotten``: a table of the ``customer_id`` whose rows count as without a customer.
+    """
+    sources = {name: c.source for name, c in contract.columns.items() if c.source is not None}
+    texts = ",\n    ".join(f"{text_sql(_quoted(source))} as text_{name}" for name, source in sources.items())
+    ids = ", ".join(
+        f"{id_sql(f'text_{n}') if contract.columns[n].read == 'text' else f'text_{n}'} as raw_{n}" for n in sources
+    )
     values = ",\n  ".join(f"{_value(contract, name)} as {name}" for name in TYPED_COLUMNS)
     broken = ",\n    ".join(f"case when {r.fails_sql} then {_text(r.name)} end" for r in rules(contract))
+    nobody = "raw_customer_id is null and not malformed"
+    if forgotten is not None:
+        nobody = f"({nobody}) or coalesce(raw_customer_id in (select customer_id from {forgotten}), false)"
     return f"""
 select *,
   case when malformed then 'the line is a JSON object' else concat_ws('; ',
     {broken}) end as broken
 from (
-  select file_no, line_no, malformed, raw_customer_id is null and not malformed as without_customer,
-  {", ".join(f"raw_{n}" for n, c in contract.columns.items() if c.source is not None)},
+  select file_no, line_no, malformed, {nobody} as without_customer,
+  {", ".join(f"raw_{n}" for n in sources)},
   {values}
-  from (select file_no, line_no, malformed,
+  from (select file_no, line_no, malformed, {ids}
+    from (select file_no, line_no, malformed,
     {texts}
-    from {raw}) as texts
+    from {raw}) as texts) as ids
 ) as typed"""
+
+
+def customers_sql(contract: SourceContract, raw: str) -> str:
+    """Each ``customer_id`` that a row of a raw table names, whatever else is wrong with the row."""
+    source = contract.columns["customer_id"].source
+    assert source is not None  # a customer is no constant
+    text = text_sql(_quoted(source))
+    return f"""
+select distinct {id_sql("text")} as customer_id from (select {text} as text from {raw}) as texts
+where text is not null"""
 
 
 def counts_sql(judged: str) -> str:
     """One row: rows read, rows without a customer, rows that broke a rule."""
     return f"""
-select count(*), count_if(without_customer), count_if(not without_customer and broken <> '') from {judged}"""
+select count(*), count(case when without_customer then 1 end),
+  count(case when not without_customer and broken <> '' then 1 end)
+from {judged}"""
 
 
 def broken_rules_sql(judged: str) -> str:
@@ -105,30 +129,50 @@ select rule, count(*) from (
 ) as listed group by rule order by rule"""
 
 
+def quarantine_sql(contract: SourceContract, judged: str) -> str:
+    """The rows that broke a rule, in order: ``line_no``, ``broken``, and the raw columns that are taken."""
+    first = {c.source: name for name, c in reversed(list(contract.columns.items())) if c.source is not None}
+    texts = ", ".join(f"raw_{first[source]} as {_quoted(source)}" for source in contract.sources)
+    return f"""
+select line_no, broken, {texts} from {judged} where not without_customer and broken <> '' order by line_no"""
+
+
+def accepted_sql(judged: str) -> str:
+    """Canonical events of the rows that broke no rule, with ``file_no`` and ``day``."""
+    return f"""
+select file_no, {", ".join(TYPED_COLUMNS)}, cast(floor(cast(ts_ms as double) / {DAY_MS}) as bigint) as day
+from {judged} where not without_customer and broken = ''"""
+
+
 def incoming_sql(judged: str) -> str:
-    """Canonical events of the rows that broke no rule, with ``day`` and ``copy``.
+    """The accepted events of a judged table, each once: :func:`distinct_sql`."""
+    return distinct_sql(f"({accepted_sql(judged)})")
+
+
+def distinct_sql(accepted: str) -> str:
+    """Accepted events with ``day`` and ``copy``.
 
     Rows equal in every column are the same event delivered again, unless one file holds several of them: these are
     numbered by ``copy``, so that overlapping files add nothing and true repetitions are not lost.
     """
     columns = ", ".join(TYPED_COLUMNS)
     return f"""
-select distinct {columns}, copy, cast(floor(cast(ts_ms as double) / {DAY_MS}) as bigint) as day
+select distinct {columns}, copy, day
 from (
-  select {columns}, row_number() over (partition by file_no, {columns}) as copy
-  from {judged} where not without_customer and broken = ''
+  select {columns}, day, row_number() over (partition by file_no, {columns} order by ts_ms) as copy
+  from {accepted} as accepted
 ) as numbered"""
 
 
-def merged_sql(held: str, incoming: str, *, day: int, now_ms: int) -> str:
-    """A day's partition with the incoming events that it does not hold yet, in a total order."""
+def merged_sql(held: str, incoming: str, *, now_ms: int) -> str:
+    """A day's partition with the incoming events of that day that it does not hold yet, in a total order."""
     columns = ", ".join(TYPED_COLUMNS)
     same = " and ".join(f"i.{c} is not distinct from h.{c}" for c in (*TYPED_COLUMNS, "copy"))
     return f"""
 select {columns}, ingested_ms from {held}
 union all
 select {columns}, cast({now_ms} as bigint) as ingested_ms from {incoming} as i
-where i.day = {day} and not exists (
+where not exists (
   select 1 from (
     select *, row_number() over (partition by {columns} order by ingested_ms) as copy from {held}
   ) as h where {same})
@@ -150,23 +194,19 @@ def _value(contract: SourceContract, name: str) -> str:
         case "text":
             return raw
         case "day":
-            return f"cast(cast(try_cast({raw} as timestamp) as date) as {sql_type})"
+            return day_sql(raw)
         case "date":
-            return f"cast(epoch_ms(try_cast({raw} as timestamp)) as bigint)"
+            return time_sql(raw)
         case "number":
-            return f"case when isfinite(try_cast({raw} as double)) then try_cast({raw} as double) end"
-        case "integer" | "epoch_ms" | "epoch_s":
-            number = f"try_cast({raw} as double)"  # '1.5e9' and '12.0' are whole numbers too
-            factor = " * 1000" if column.read == "epoch_s" else ""
-            return f"case when {number} = floor({number}) then try_cast({number}{factor} as {sql_type}) end"
+            return number_sql(raw)
+        case "integer" | "epoch_ms":
+            return whole_number_sql(raw, sql_type)
+        case "epoch_s":
+            return whole_number_sql(raw, sql_type, times=1000)
 
 
-def _clean(column: Column) -> str:
-    """Text without outer blanks, empty as null; a whole number written as '39.0' is the same id as '39'."""
-    text = f"nullif(trim(\"{column.source}\"), '')"
-    if column.read != "text":
-        return text
-    return rf"case when {text} like '%.0' then regexp_replace({text}, '^([0-9]+)\.0$', '\1') else {text} end"
+def _quoted(source: str) -> str:
+    return '"' + source.replace('"', '""') + '"'
 
 
 def _text(value: str) -> str:

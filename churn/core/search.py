@@ -35,6 +35,7 @@ def search(
     x: Floats,
     churned: NDArray[np.int64],
     folds: Sequence[Fold],
+    weights: Floats | None = None,
     *,
     seed: int,
     trials: int,
@@ -48,8 +49,9 @@ def search(
     for_curves = max(1, trials // 3)
     for_trees = max(1, trials - for_curves)
     say = _now_and_then(progress, for_curves + for_trees)
-    curves = _best(_curves_by(x, churned, folds, pool), _DEFAULT_CURVES, for_curves, seed, say)
-    trees = _best(_trees_by(x, churned, folds, seed, pool, curves[2]), _DEFAULT_TREES, for_trees, seed, say)
+    curves = _best(_curves_by(x, churned, folds, weights, pool), _DEFAULT_CURVES, for_curves, seed, say)
+    forest = FoldedBoosting(x, churned, folds, seed, pool, weights)
+    trees = _best(_trees_by(forest, curves[2]), _DEFAULT_TREES, for_trees, seed, say)
     return Tuned(curves[1], trees[1], {"curves": curves[2], "trees": trees[2]})
 
 
@@ -58,7 +60,7 @@ _DEFAULT_TREES = {k: v for k, v in asdict(BoostingParameters()).items() if k not
 
 
 def _curves_by(
-    x: Floats, churned: NDArray[np.int64], folds: Sequence[Fold], pool: Executor
+    x: Floats, churned: NDArray[np.int64], folds: Sequence[Fold], weights: Floats | None, pool: Executor
 ) -> "Attempt[LogisticParameters]":
     def attempt(trial: optuna.Trial) -> tuple[float, LogisticParameters, Floats]:
         given = LogisticParameters(
@@ -69,21 +71,18 @@ def _curves_by(
 
         def held_out(fold: Fold) -> Floats:
             fit, held = fold
-            return fit_logistic(x[fit], churned[fit], given).log_odds(x[held])
+            weigh = None if weights is None else weights[fit]
+            return fit_logistic(x[fit], churned[fit], given, weigh).log_odds(x[held])
 
         log_odds = np.empty(len(x))
         for (_, held), z in zip(folds, pool.map(held_out, folds), strict=True):
             log_odds[held] = z
-        return log_loss(churned, log_odds), given, log_odds
+        return log_loss(churned, log_odds, weights), given, log_odds
 
     return attempt
 
 
-def _trees_by(
-    x: Floats, churned: NDArray[np.int64], folds: Sequence[Fold], seed: int, pool: Executor, beside: Floats
-) -> "Attempt[BoostingParameters]":
-    forest = FoldedBoosting(x, churned, folds, seed, pool)
-
+def _trees_by(forest: FoldedBoosting, beside: Floats) -> "Attempt[BoostingParameters]":
     def attempt(trial: optuna.Trial) -> tuple[float, BoostingParameters, Floats]:
         given = BoostingParameters(
             max_depth=trial.suggest_int("max_depth", 1, 6),

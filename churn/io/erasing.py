@@ -11,7 +11,7 @@ import os
 import re
 import shutil
 import zlib
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -23,7 +23,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from churn.errors import BadInput
-from churn.io.lake import write_parquet
+from churn.io.lake import write_parts
 from churn.io.raw import raw_paths
 from churn.io.suppression import known_as
 
@@ -42,13 +42,30 @@ def drop_rows(path: Path, columns: Collection[str], forgotten: Forgotten) -> int
     found = {name: values for name in there if (values := _found(file.read(columns=[name])[name], forgotten))}
     if not found:
         return 0
-    table = file.read()
+    before, groups = file.metadata.num_rows, [file.metadata.row_group(n).num_rows for n in range(file.num_row_groups)]
+    parts = (_without(file.read_row_group(n), found) for n in range(len(groups)))  # a panel may be larger than memory
+    write_parts(path, parts, row_group=max(groups))
+    after: int = pq.read_metadata(path).num_rows
+    return int(before - after)
+
+
+def drop_copy(path: Path, columns: Collection[str], forgotten: Forgotten) -> int:
+    """Remove a file that is made again when needed, if it has rows of forgotten customers; how many these were."""
+    table = pq.ParquetFile(path).read(columns=list(columns))
+    found = {name: _found(table[name], forgotten) for name in columns}
+    held = len(table) - len(_without(table, found))
+    if held:
+        path.unlink()
+    return held
+
+
+def _without(table: pa.Table, found: Mapping[str, Collection[str]]) -> pa.Table:
+    """The rows that hold none of these values in these columns."""
     own = np.zeros(len(table), dtype=bool)
     for name, values in found.items():
         texts = table[name].cast(pa.string())
         own |= pc.is_in(texts, value_set=pa.array(values, pa.string())).to_numpy()
-    write_parquet(path, table.filter(pa.array(~own)))
-    return int(own.sum())
+    return table.filter(pa.array(~own))
 
 
 def raw_rows_of(path: Path, columns: Collection[str], customer_id: str, *, remove: bool) -> int:

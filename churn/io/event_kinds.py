@@ -20,22 +20,34 @@ FEW = "an unknown page seen for few customers"
 
 
 def events_by_kind(
-    lake: Lake, contract: SourceContract, first: date, before: date, named: Collection[str] = ()
+    lake: Lake,
+    contract: SourceContract,
+    first: date,
+    before: date,
+    named: Collection[str] = (),
+    *,
+    megabytes: int | None = None,
 ) -> dict[str, int]:
     """Accepted events of the days from ``first`` until ``before``, and what :func:`unknown_pages` counts.
 
-    Empty where there are no events on these days.
+    Empty where there are no events on these days. ``megabytes``: memory of the engine.
     """
     files = [lake.event_partition(day) for day in lake.event_days() if first <= day < before]
     if not files:
         return {}
-    with open_engine({"events": files}) as engine:
+    with open_engine({"events": files}, megabytes=megabytes, home=lake.home) as engine:
         found = dict(engine.rows("select kind, count(*) from events group by kind order by kind"))
-    return found | unknown_pages(lake, contract, first, before, named)
+    return found | unknown_pages(lake, contract, first, before, named, megabytes=megabytes)
 
 
 def unknown_pages(
-    lake: Lake, contract: SourceContract, first: date, before: date, named: Collection[str] = ()
+    lake: Lake,
+    contract: SourceContract,
+    first: date,
+    before: date,
+    named: Collection[str] = (),
+    *,
+    megabytes: int | None = None,
 ) -> dict[str, int]:
     """How often each page that the contract does not know came in these days, as ``page 'Its name'`` or :data:`FEW`.
 
@@ -46,7 +58,7 @@ def unknown_pages(
         return {}
     columns = [f"raw_{name}" for name, column in contract.columns.items() if column.source is not None]
     texts = ", ".join(columns)
-    with open_engine() as engine:
+    with open_engine(megabytes=megabytes, home=lake.home) as engine:
         engine.register("held", pa.concat_tables(held))
         rows = engine.rows(f"""
 select raw_kind, count(*), count(distinct raw_customer_id) from (

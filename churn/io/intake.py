@@ -1,30 +1,33 @@
-"""The files of one ingestion inside the engine: read, judged row by row, kept apart, merged into the lake."""
+"""The files of one ingestion: read, judged, kept apart, and merged into the lake a day at a time.
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+However many files there are and however large they are, what is held at a time is one piece of one file, then one day.
+What lies between the two is written aside as parquet.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
-from churn.core.canonical import (
-    broken_rules_sql,
-    counts_sql,
-    incoming_sql,
-    judged_sql,
-    merged_sql,
-    rules,
-)
+from churn.core.canonical import distinct_sql, merged_sql
 from churn.core.events import EVENT_COLUMNS, SourceContract
 from churn.errors import ContractViolation
-from churn.io.engines.duckdb import DuckDBEngine, SqlError
-from churn.io.lake import Lake, write_parquet
-from churn.io.raw import RawFile, raw_sql
+from churn.io.engines.duckdb import DuckDBEngine
+from churn.io.engines.engine import Engine, SqlError
+from churn.io.judging import PIECE_LINES, Forgotten, Judge, JudgedFile
+from churn.io.lake import Lake, write_parquet, write_parts
+from churn.io.raw import RawFile, write_raw
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_BROKEN = "not without_customer and broken <> ''"
+_TYPES = {"varchar": pa.string(), "bigint": pa.int64(), "integer": pa.int32(), "double": pa.float64()}
+_NO_EVENTS = pa.schema([(name, _TYPES[sql_type]) for name, sql_type in EVENT_COLUMNS.items()]).empty_table()
 
 
 @dataclass(frozen=True)
@@ -44,101 +47,104 @@ class FileReport:
 
 
 class Intake:
-    """Judged rows of the files read so far, in the table ``judged``."""
+    """What the files read so far come to."""
 
     def __init__(
         self,
-        engine: DuckDBEngine,
+        engine: Engine,
+        reader: DuckDBEngine,
         contract: SourceContract,
-        forgotten: Callable[[Iterable[str]], Collection[str]] = lambda _: (),
+        lake: Lake,
+        folder: Path,
+        *,
+        forgotten: Forgotten = lambda _: (),
+        sampled: int = 1_000,
+        piece_lines: int = PIECE_LINES,
     ) -> None:
-        """``forgotten``: which of these customers no file may bring back; their rows are set aside."""
-        self._engine = engine
-        self._contract = contract
-        self._forgotten = forgotten
-        texts = ", ".join(f'cast(null as varchar) as "{source}"' for source in contract.sources)
-        nothing = (
-            f"(select cast(null as integer) as file_no, cast(null as bigint) as line_no, false as malformed, {texts})"
-        )
-        engine.execute(f"create table judged as select * from ({judged_sql(contract, nothing)}) as typed where false")
+        """``engine`` judges and merges what ``reader`` reads; both see ``folder``, which takes what lies in between."""
+        self._engine, self._reader, self._contract, self._lake, self._folder = engine, reader, contract, lake, folder
+        self._judge = Judge(engine, contract, folder, forgotten, sampled, piece_lines)
+        self._accepted: dict[int, list[Path]] = defaultdict(list)
+        self._sample: list[pa.Table] = []
 
     def read(self, file: RawFile, file_no: int) -> FileReport:
-        """Read one file. A refused file leaves no row, and its report says why."""
-        name, fingerprint = file.path.name, file.fingerprint
+        """Read one file and put its broken rows into quarantine.
+
+        A refused file leaves no row, and its report says why.
+        """
+        name, raw = file.path.name, self._folder / f"raw-{file_no}.parquet"
         try:
-            raw = raw_sql(self._engine, file, self._contract, file_no)
-            self._engine.execute(f"create or replace table fresh as {judged_sql(self._contract, f'({raw})')}")
-            forgotten = self._set_forgotten_aside()
-            report = self._count_fresh(file)
-            _check_limits(report, self._contract, forgotten)
+            write_raw(self._reader, file, self._contract, raw)
         except SqlError as e:
-            return FileReport(name, fingerprint, rejected=f"{name} cannot be read as {file.format}: {e}")
+            return FileReport(name, file.fingerprint, rejected=f"{name} cannot be read as {file.format}: {e}")
         except ContractViolation as e:
-            return FileReport(name, fingerprint, rejected=str(e))
-        self._engine.execute("insert into judged by name select * from fresh")
+            return FileReport(name, file.fingerprint, rejected=str(e))
+        judged = self._judge.judge(raw, file_no)
+        raw.unlink()
+        report = _report(file, judged)
+        try:
+            _check_limits(report, self._contract, judged.forgotten)
+        except ContractViolation as e:
+            judged.discard()
+            return FileReport(name, file.fingerprint, rejected=str(e))
+        for day, path in judged.accepted:
+            self._accepted[day].append(path)
+        self._sample += judged.sample
+        if judged.quarantine:
+            self._write_quarantine(file, judged)
         return report
 
-    def _set_forgotten_aside(self) -> int:
-        """Their rows count as without a customer from here on, and are kept nowhere; how many they are."""
-        there = self._engine.rows("select distinct raw_customer_id from fresh where raw_customer_id is not null")
-        if not (found := sorted(self._forgotten(customer for (customer,) in there))):
-            return 0
-        self._engine.register("forgotten", pa.table({"customer_id": pa.array(found, pa.string())}))
-        theirs = "raw_customer_id in (select customer_id from forgotten)"
-        self._engine.execute(f"update fresh set without_customer = true where {theirs}")
-        return int(self._engine.rows(f"select count(*) from fresh where {theirs}")[0][0])
-
-    def _count_fresh(self, file: RawFile) -> FileReport:
-        read, set_aside, broken = self._engine.rows(counts_sql("fresh"))[0]
-        if read == 0:
-            raise ContractViolation(f"{file.path.name} holds no rows")
-        rules_broken = dict(self._engine.rows(broken_rules_sql("fresh"))) if broken else {}
-        accepted = read - set_aside - broken
-        return FileReport(file.path.name, file.fingerprint, read, accepted, set_aside, broken, rules_broken)
-
-    def sample(self, most: int) -> "pd.DataFrame":
-        """``raw_<column>`` and ``<column>`` of the rows with a customer; beyond ``most``, every n-th of them."""
-        there = "from judged where not without_customer and not malformed"
-        rows = self._engine.rows(f"select count(*) {there}")[0][0]
-        step = max(1, -(-rows // most))
-        columns = sorted({c for r in rules(self._contract) for c in (f"raw_{r.column}", r.column)})
-        frame: pd.DataFrame = self._engine.table(
-            f"select {', '.join(columns)} {there} and line_no % {step} = 0"
-        ).to_pandas()
+    @property
+    def sample(self) -> "pd.DataFrame":
+        """``raw_<column>`` and ``<column>`` of rows with a customer: evenly of each file."""
+        frame: pd.DataFrame = pa.concat_tables(self._sample).to_pandas()
         return frame
 
-    def write_quarantine(self, lake: Lake, file: RawFile, file_no: int) -> None:
-        """The file's broken rows: line, rules broken, and the columns that are taken, so nothing personal."""
-        texts = ", ".join(f'raw_{n} as "{c.source}"' for n, c in self._contract.columns.items() if c.source is not None)
-        table = self._engine.table(
-            f"select line_no, broken, {texts} from judged where file_no = {file_no} and {_BROKEN} order by line_no"
-        )
-        name = pa.array([file.path.name] * table.num_rows, pa.string())
-        path = lake.quarantine / f"{file.path.name.split('.')[0]}-{file.fingerprint[:12]}.parquet"
-        write_parquet(path, table.add_column(0, "file", name))
+    @property
+    def days(self) -> list[date]:
+        """The days that accepted rows fall on, in order."""
+        return [_day(number) for number in sorted(self._accepted)]
 
-    def prepare(self) -> list[date]:
-        """Collect the accepted rows of all files; returns the days they fall on."""
-        self._engine.execute(f"create or replace table incoming as {incoming_sql('judged')}")
-        return [_day(n) for (n,) in self._engine.rows("select distinct day from incoming order by day")]
-
-    def publish(self, lake: Lake, day: date, now_ms: int) -> int:
+    def publish(self, day: date, now_ms: int) -> int:
         """Merge a day's accepted rows into its partition, in one rename. Returns how many events are new."""
-        path, held = lake.event_partition(day), 0
+        path, held, before = self._lake.event_partition(day), "no_events", 0
         if path.is_file():
-            self._engine.view("held", [path])
-            held = self._engine.rows("select count(*) from held")[0][0]
+            held, before = "held", pq.read_metadata(path).num_rows
+            self._engine.view(held, [path])
         else:
-            none = ", ".join(f"cast(null as {t}) as {c}" for c, t in EVENT_COLUMNS.items())
-            self._engine.execute(f"create or replace view held as select * from (select {none}) as n where false")
-        merged = self._engine.table(merged_sql("held", "incoming", day=_number(day), now_ms=now_ms))
-        if merged.num_rows > held:
+            self._engine.register(held, _NO_EVENTS)
+        self._engine.view("accepted", self._accepted[_number(day)])
+        merged = self._engine.table(merged_sql(held, f"({distinct_sql('accepted')})", now_ms=now_ms))
+        if merged.num_rows > before:
             write_parquet(path, merged)
-        return int(merged.num_rows - held)
+        return int(merged.num_rows - before)
+
+    def _write_quarantine(self, file: RawFile, judged: JudgedFile) -> None:
+        """Line, rules broken, and the columns that are taken."""
+        path = self._lake.quarantine / f"{file.path.name.split('.')[0]}-{file.fingerprint[:12]}.parquet"
+        write_parts(path, (_named(pq.read_table(piece), file) for piece in judged.quarantine), row_group=PIECE_LINES)
+
+
+def _named(rows: pa.Table, file: RawFile) -> pa.Table:
+    return rows.add_column(0, "file", pa.array([file.path.name] * rows.num_rows, pa.string()))
+
+
+def _report(file: RawFile, judged: JudgedFile) -> FileReport:
+    return FileReport(
+        file.path.name,
+        file.fingerprint,
+        read=judged.read,
+        accepted=judged.read - judged.without_customer - judged.broken,
+        set_aside=judged.without_customer,
+        quarantined=judged.broken,
+        broken_rules=dict(sorted(judged.broken_rules.items())),
+    )
 
 
 def _check_limits(report: FileReport, contract: SourceContract, forgotten: int) -> None:
     limits, read = contract.limits, report.read
+    if read == 0:
+        raise ContractViolation(f"{report.file} holds no rows")
     # A handful of rows is no share: ten broken ones, or a hundred visitors, are always let pass.
     if report.quarantined > max(10, limits.max_bad_share * read) or report.quarantined == read:
         worst = ", ".join(f"{rule}: {n:,}" for rule, n in sorted(report.broken_rules.items(), key=lambda x: -x[1]))

@@ -1,14 +1,17 @@
 """The data lake in ``CHURN_HOME``: partitions of parquet, each written aside and then renamed."""
 
 import fcntl
+import filecmp
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import date, timedelta
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
+from uuid import uuid4
 
 import psutil
 import pyarrow as pa
@@ -25,6 +28,8 @@ class Lake:
         self.events = home / "events"
         self.quarantine = home / "quarantine"
         self.reports = home / "reports"
+        self.ingesting = home / ".ingesting"
+        """What an ingestion writes aside until it has ended."""
 
     def event_partition(self, day: date) -> Path:
         return self.events / f"date={day}" / "events.parquet"
@@ -80,6 +85,22 @@ def write_parquet(path: Path, table: pa.Table) -> None:
     _write(path, lambda aside: pq.write_table(whole, aside, compression="zstd"))
 
 
+def write_parts(path: Path, parts: Iterable[pa.Table], *, row_group: int) -> None:
+    """Write one table that comes in parts, at least one, whole or not at all. Equal parts give equal bytes.
+
+    ``row_group``: rows that a reader decodes together.
+    """
+
+    def write(aside: Path) -> None:
+        rest = iter(parts)
+        first = next(rest)
+        with pq.ParquetWriter(aside, first.schema, compression="zstd") as writer:
+            for part in chain([first], rest):
+                writer.write_table(part.combine_chunks(), row_group_size=row_group)
+
+    _write(path, write)
+
+
 def fingerprint(path: Path) -> str:
     """sha256 of a file's bytes."""
     with path.open("rb") as file:
@@ -98,15 +119,24 @@ def write_text(path: Path, text: str) -> None:
 
 def _write(path: Path, write: Callable[[Path], Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Hidden, and each process its own: of two that write the same file, the later one wins whole.
-    aside = path.with_name(f".{path.name}.{os.getpid()}.part")
     for left in path.parent.glob(f".{path.name}.*.part"):
-        if not psutil.pid_exists(int(left.name.split(".")[-2])):  # of a killed attempt
-            left.unlink(missing_ok=True)
+        _remove_if_dead(left)
+    # Hidden, and each attempt its own: of two that write the same file, the later one wins whole.
+    aside = path.with_name(f".{path.name}.{uuid4().hex[:8]}.{os.getpid()}.part")
     try:
-        write(aside)
-        if path.is_file() and path.read_bytes() == aside.read_bytes():
-            return
-        aside.replace(path)
+        with aside.open("wb") as held:
+            fcntl.flock(held, fcntl.LOCK_EX)  # says that its writer lives, in other containers too
+            write(aside)
+            if not (path.is_file() and filecmp.cmp(path, aside, shallow=False)):
+                aside.replace(path)
     finally:
         aside.unlink(missing_ok=True)
+
+
+def _remove_if_dead(left: Path) -> None:
+    """What a killed attempt left. The number of a process says nothing of those in other containers, its lock does."""
+    if psutil.pid_exists(int(left.name.split(".")[-2])):
+        return
+    with suppress(FileNotFoundError, PermissionError, BlockingIOError), left.open("rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        left.unlink()

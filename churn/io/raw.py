@@ -11,7 +11,7 @@ from typing import Literal
 
 from churn.core.events import SourceContract
 from churn.core.json_lines import json_lines_sql
-from churn.errors import BadInput, ContractViolation
+from churn.errors import BadInput, ContractViolation, Unavailable
 from churn.io.engines.duckdb import DuckDBEngine
 from churn.io.lake import fingerprint
 
@@ -23,7 +23,8 @@ _SUFFIXES: dict[str, Literal["json", "csv", "parquet"]] = {
 # The generator's answer lies beside the logs it writes, so that `simulate` and `ingest` can share a folder.
 TRUTH = "truth.parquet"
 
-# The longest line that is read. A log event has some hundred bytes.
+# The longest line that is read, and what is read at a time: by default DuckDB would hold 16 of them, in each thread. It
+# must be a multiple. A log event has some hundred bytes.
 _LONGEST_LINE = 16_000_000
 
 
@@ -58,45 +59,49 @@ def raw_paths(paths: Iterable[Path]) -> dict[Path, Literal["json", "csv", "parqu
     return found
 
 
-def raw_sql(engine: DuckDBEngine, file: RawFile, contract: SourceContract, file_no: int) -> str:
-    """SQL that reads a file: ``file_no``, ``line_no``, ``malformed`` and the contract's raw columns as text.
+def write_raw(reader: DuckDBEngine, file: RawFile, contract: SourceContract, path: Path) -> None:
+    """Write a file's rows as parquet: ``line_no``, ``malformed`` and the contract's raw columns as text.
 
-    Raises ContractViolation where the file as a whole cannot be read or lacks a column.
+    Whatever engine judges the rows, this one reads them: how a file spells its lines, quotes and numbers is then not
+    a question of the engine, and a compressed file is read from its beginning to its end by one process anyway.
+    Raises ContractViolation where the file as a whole cannot be read or lacks a column, SqlError where it breaks off,
+    Unavailable where memory or disk does not suffice.
     """
     if file.path.stat().st_size == 0:
         raise ContractViolation(f"{file.path.name} is empty (0 bytes)")
     _check_gzip(file.path)
-    if file.format == "json":
-        return _json_sql(engine, file, contract, file_no)
+    reader.write((_json_sql if file.format == "json" else _table_sql)(reader, file, contract), path)
+
+
+def _table_sql(reader: DuckDBEngine, file: RawFile, contract: SourceContract) -> str:
     # Left to itself, the reader drops leading rows, and rows that begin like a comment, until the rest is a table.
-    reader = f"read_csv({_text(file.path)}, all_varchar = true, header = true, skip = 0, comment = '')"
+    table = f"read_csv({_text(file.path)}, all_varchar = true, header = true, skip = 0, comment = '')"
     if file.format == "parquet":
-        reader = f"read_parquet({_text(file.path)})"
-    there = [row[0] for row in engine.rows(f"describe select * from {reader}")]
+        table = f"read_parquet({_text(file.path)})"
+    there = [row[0] for row in reader.rows(f"describe select * from {table}")]
     _check_columns(file, contract, there)
     columns = ", ".join(
         f'cast("{source}" as varchar) as "{source}"' if source in there else f'cast(null as varchar) as "{source}"'
         for source in contract.sources
     )
-    return f"select {file_no} as file_no, row_number() over () as line_no, false as malformed, {columns} from {reader}"
+    return f"select row_number() over () as line_no, false as malformed, {columns} from {table}"
 
 
-def _json_sql(engine: DuckDBEngine, file: RawFile, contract: SourceContract, file_no: int) -> str:
+def _json_sql(reader: DuckDBEngine, file: RawFile, contract: SourceContract) -> str:
     lines = (
         f"read_csv({_text(file.path)}, columns = {{'line': 'varchar'}}, header = false, auto_detect = false, "
-        f"delim = '\x01', quote = '', escape = '', max_line_size = {_LONGEST_LINE})"
+        f"delim = '\x01', quote = '', escape = '', max_line_size = {_LONGEST_LINE}, buffer_size = {_LONGEST_LINE})"
     )
-    _check_json_columns(engine, file, contract, lines)
-    numbered = f"(select line, row_number() over () as line_no from {lines})"
-    return f"select {file_no} as file_no, * from ({json_lines_sql(contract, numbered)}) as read"
+    _check_json_columns(reader, file, contract, lines)
+    return json_lines_sql(contract, f"(select line, row_number() over () as line_no from {lines})")
 
 
-def _check_json_columns(engine: DuckDBEngine, file: RawFile, contract: SourceContract, lines: str) -> None:
+def _check_json_columns(reader: DuckDBEngine, file: RawFile, contract: SourceContract, lines: str) -> None:
     """JSON lines may leave out what is null: a column is missing when no line of the file names it."""
     if set(contract.needed) <= _first_keys(file.path):
         return
     objects = f"from {lines} where json_valid(line) and json_type(line) = 'OBJECT'"
-    keys = [row[0] for row in engine.rows(f"select distinct unnest(json_keys(line)) {objects}")]
+    keys = [row[0] for row in reader.rows(f"select distinct unnest(json_keys(line)) {objects}")]
     if keys:  # with none, every line is malformed, and the share of broken rows speaks
         _check_columns(file, contract, keys)
 
@@ -137,8 +142,10 @@ def _check_gzip(path: Path) -> None:
         with gzip.open(path) as file:
             while file.read(1 << 24):
                 pass
-    except (EOFError, OSError, zlib.error) as e:
+    except (EOFError, gzip.BadGzipFile, zlib.error) as e:
         raise ContractViolation(f"{path.name} is not a whole gzip file: {e}") from e
+    except OSError as e:
+        raise Unavailable(f"{path.name} could not be read: {e}") from e
 
 
 def _format(path: Path) -> Literal["json", "csv", "parquet"] | None:

@@ -45,6 +45,14 @@ def dated_folders(folder: Path, before: date, kept: Collection[date] = ()) -> It
             yield from _old(path)
 
 
+def superseded(folder: Path) -> Iterator[Old]:
+    """Of copies that are made anew under other names, in a folder for each day, all but the one last made or used."""
+    for day in sorted(folder.glob("*=*-*-*")):
+        copies = sorted(day.glob("*.parquet"), key=lambda path: path.stat().st_mtime)
+        for path in copies[:-1]:
+            yield from _old(path)
+
+
 def reports(folder: Path, before: date) -> Iterator[Old]:
     """Reports that carry the date of a night."""
     for kind in sorted(folder.iterdir()) if folder.is_dir() else ():
@@ -95,7 +103,9 @@ def days_of_work(folders: Iterable[Path]) -> set[date]:
 
 def stale_parts(home: Path, landing: Path, *, older_than: float = GRACE_SECONDS) -> Iterator[Old]:
     """Files that a step or the API was writing when it was killed; never one in the landing folder."""
-    for top in sorted(p for p in home.glob("*") if p.is_dir() and p.name not in ("airflow", "mlflow", "serving")):
+    for top in sorted(
+        p for p in home.glob("*") if p.is_dir() and p.name not in (".spill", "airflow", "mlflow", "serving")
+    ):
         for path in sorted(top.rglob(".*.part")):
             ours = _PART_OF.search(path.name)
             others = top.name == "predictions" and _PART_OF_PREDICTIONS.search(path.name)

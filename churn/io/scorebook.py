@@ -1,7 +1,8 @@
 """The score book: published scores in a SQL database, SQLite by default, PostgreSQL by URL."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
+from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple, Unpack
 
 import numpy as np
@@ -25,6 +26,8 @@ KEPT_REASONS = 5
 """Of each customer, the strongest. Those of 17,772 customers take 15 MB a night."""
 _PAGE = 1000
 """Rows that are read at a time where all are wanted."""
+_BATCH = 5_000
+"""Rows that are written at a time. What is made of a customer for it takes kilobytes, and is gone before the next."""
 
 
 class _Why(NamedTuple):
@@ -50,13 +53,14 @@ class ScoreBook:
         prediction: NDArray[np.int64],
         *,
         threshold: float,
-        reasons: Sequence[tuple[Reason, ...]] | None = None,
+        reasons: Iterable[tuple[Reason, ...]] | None = None,
         shadow: bool = False,
     ) -> Publication:
         """Replace the scores of (``as_of``, ``model_version``) by these, in one transaction.
 
         The same scores again leave every row and the time of publication as they are; reasons that differ from those
-        stored are put in their place, and ``None`` leaves them. Each customer's ``reasons`` come strongest first.
+        stored are put in their place, and ``None`` leaves them. Each customer's ``reasons`` come strongest first; they
+        may be gone through twice, and are not held all at a time.
         ``shadow``: beside the published ones, where nothing that is shown looks; without reasons.
         """
         tables = SHADOW if shadow else PUBLISHED
@@ -67,7 +71,6 @@ class ScoreBook:
             raise BadInput(f"{len(customer_ids) - len(scores)} customers would be scored twice as of {as_of}")
         if shadow and reasons is not None:
             raise BadInput("the scores of a shadow carry no reasons")
-        why = None if reasons is None else {c: _why(given) for c, given in zip(customer_ids, reasons, strict=True)}
         publication = Publication(
             as_of=as_of,
             model_version=model_version,
@@ -80,13 +83,13 @@ class ScoreBook:
         with self._database.transaction() as db:
             known = _publication(db, tables, as_of, model_version)
             if known and known.threshold == threshold and _scores(db, tables, known) == scores:
-                if why is not None and why != _reasons(db, known):
-                    _explain(db, known, why)
+                if reasons is not None and not _explained(db, known, customer_ids, reasons):
+                    _explain(db, known, customer_ids, reasons)
                     _analyze(db)
                 return _published_again(db, tables, known, publication)
             _replace(db, tables, publication, scores)
-            if why is not None:
-                _explain(db, publication, why)
+            if reasons is not None:
+                _explain(db, publication, customer_ids, reasons)
             if not shadow:
                 _analyze(db)
         return publication
@@ -201,10 +204,11 @@ def _replace(
     for table in (table for table in tables if table is not None):
         db.execute(sa.delete(table).where(belonging(table, publication)))
     night = {"as_of": publication.as_of, "model_version": publication.model_version}
-    if scores:
+    left = iter(scores.items())
+    while batch := list(islice(left, _BATCH)):
         rows = [
             night | {"customer_id": customer, "churn_probability": p, "churn_prediction": d}
-            for customer, (p, d) in scores.items()
+            for customer, (p, d) in batch
         ]
         db.execute(sa.insert(tables.scores), rows)
     db.execute(sa.insert(tables.publications).values(**vars(publication)))
@@ -236,11 +240,29 @@ def _why(reasons: tuple[Reason, ...]) -> _Why:
     return _Why(raising.feature if raising and raising.contribution > 0 else None, kept)
 
 
-def _explain(db: sa.Connection, publication: Publication, why: Mapping[str, _Why]) -> None:
+def _explain(
+    db: sa.Connection, publication: Publication, customer_ids: Sequence[str], reasons: Iterable[tuple[Reason, ...]]
+) -> None:
     db.execute(sa.delete(REASONS).where(belonging(REASONS, publication)))
-    if why:
-        night = {"as_of": publication.as_of, "model_version": publication.model_version}
-        db.execute(sa.insert(REASONS), [night | {"customer_id": c} | given._asdict() for c, given in why.items()])
+    night = {"as_of": publication.as_of, "model_version": publication.model_version}
+    for batch in _batches(customer_ids, reasons):
+        db.execute(sa.insert(REASONS), [night | {"customer_id": c} | why._asdict() for c, why in batch.items()])
+
+
+def _explained(
+    db: sa.Connection, of: Publication, customer_ids: Sequence[str], reasons: Iterable[tuple[Reason, ...]]
+) -> bool:
+    """Whether these very reasons are stored already."""
+    count = sa.select(sa.func.count()).select_from(REASONS).where(belonging(REASONS, of))
+    return db.execute(count).scalar_one() == len(customer_ids) and all(
+        _reasons(db, of, list(batch)) == batch for batch in _batches(customer_ids, reasons)
+    )
+
+
+def _batches(customer_ids: Sequence[str], reasons: Iterable[tuple[Reason, ...]]) -> Iterator[dict[str, _Why]]:
+    left = zip(customer_ids, reasons, strict=True)
+    while batch := {customer: _why(given) for customer, given in islice(left, _BATCH)}:
+        yield batch
 
 
 def _analyze(db: sa.Connection) -> None:
@@ -252,7 +274,7 @@ def _analyze(db: sa.Connection) -> None:
         db.execute(sa.text(f"analyze {SCORES.name}, {REASONS.name}"))
 
 
-def _reasons(db: sa.Connection, of: Publication) -> dict[str, _Why]:
+def _reasons(db: sa.Connection, of: Publication, customer_ids: Sequence[str]) -> dict[str, _Why]:
     columns = (REASONS.c.customer_id, REASONS.c.raised_by, REASONS.c.reasons)
-    rows = db.execute(sa.select(*columns).where(belonging(REASONS, of)))
+    rows = db.execute(sa.select(*columns).where(belonging(REASONS, of), REASONS.c.customer_id.in_(customer_ids)))
     return {customer: _Why(raised_by, reasons) for customer, raised_by, reasons in rows}

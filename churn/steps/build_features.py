@@ -5,6 +5,7 @@ from datetime import date, timedelta
 from typing import Literal
 
 from churn.errors import NotReady
+from churn.io.engines.chosen import engine_of
 from churn.io.lake import Lake, write_parquet
 from churn.io.point_in_time import features_at
 from churn.settings import Settings
@@ -37,7 +38,7 @@ def build_features(settings: Settings, as_of: date, *, known_at: Literal["now", 
             f"the log ends on {last} and lacks {missing} days before the cut-off {as_of}: everybody would seem to "
             f"have gone quiet. Ingest the days since, or use the cut-off {last + timedelta(days=1)}"
         )
-    table = features_at(lake, as_of, known_at=known_at)
+    table = features_at(lake, as_of, known_at=known_at, engine=engine_of(settings))
     if table.num_rows == 0:
         raise NotReady(f"no customer is at risk as of {as_of}, by what was known {known_at}")
     path = lake.features(as_of, known_at=known_at)

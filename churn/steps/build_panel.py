@@ -3,13 +3,16 @@
 from dataclasses import dataclass
 from datetime import date
 
-import pyarrow.compute as pc
-
 from churn.core.labels import PanelPlan, plan_panel
 from churn.io.contracts import contract_of
-from churn.io.lake import Lake, write_parquet
-from churn.io.point_in_time import panel_at
+from churn.io.engines.chosen import engine_of
+from churn.io.lake import Lake, write_parts
+from churn.io.panel_file import PanelFile
+from churn.io.point_in_time import panel_parts
 from churn.settings import Settings
+
+_ROW_GROUP = 131_072
+"""Rows that are decoded together when the panel is read in batches."""
 
 
 @dataclass(frozen=True)
@@ -36,21 +39,21 @@ def build_panel(settings: Settings, as_of: date) -> PanelReport:
     """
     contract, lake = contract_of(settings), Lake(settings.data_home)
     plan = planned(settings, as_of)
-    table = panel_at(lake, plan.as_of, plan.snapshots, contract)
-    write_parquet(lake.panel(as_of), table)
-    holdout = table.filter(pc.field("as_of") == plan.holdout)
-    churned, held_churned = (int(pc.sum(t["churned"]).as_py() or 0) for t in (table, holdout))
+    path = lake.panel(as_of)
+    parts = panel_parts(lake, plan.as_of, plan.snapshots, contract, engine=engine_of(settings))
+    write_parts(path, parts, row_group=_ROW_GROUP)
+    panel = PanelFile(path, plan.holdout, megabytes=settings.engine_megabytes, home=lake.home)
     return PanelReport(
         as_of=str(as_of),
         horizon_days=contract.horizon_days,
         snapshots_asked=settings.panel_snapshots,
         training_snapshots=tuple(map(str, plan.training)),
         holdout_snapshot=str(plan.holdout),
-        training_rows=table.num_rows - holdout.num_rows,
-        training_churned=churned - held_churned,
-        holdout_rows=holdout.num_rows,
-        holdout_churned=held_churned,
-        path=str(lake.panel(as_of)),
+        training_rows=panel.training_rows,
+        training_churned=panel.churned,
+        holdout_rows=panel.holdout_rows,
+        holdout_churned=panel.holdout_churned,
+        path=str(path),
     )
 
 

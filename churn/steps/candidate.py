@@ -73,9 +73,18 @@ def _facts(tags: Mapping[str, str], fitted: Fitted) -> dict[str, str]:
         "events": f"{tags['data_from']} to {tags['data_until']}",
         "contract": f"{tags['contract']}, horizon {tags['horizon_days']} days",
         "training": f"{cards[FULL].rows:,} rows of {cards[FULL].customers:,} customers",
+        **_sampled(cards[FULL].parameters.get("sample")),
         **{f"family, {name}": _families(card.family, card.families) for name, card in cards.items()},
         "code": tags["code_version"],
     }
+
+
+def _sampled(sample: Mapping[str, float] | None) -> dict[str, str]:
+    if sample is None:
+        return {}
+    shares = f"{sample['share_of_stayed']:.1%} of those who stayed, {sample['share_of_churned']:.1%} of the others"
+    rows = f"{sample['rows_used']:,} of {sample['rows_in_all']:,} rows"
+    return {"sample": f"{rows}: {shares}; trees on {sample['rows_of_the_trees']:,}"}
 
 
 def _families(chosen: str, losses: Mapping[str, float]) -> str:

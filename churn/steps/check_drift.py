@@ -18,6 +18,7 @@ from churn.io.checks import Checks
 from churn.io.contracts import contract_of
 from churn.io.drift_report import drift_page
 from churn.io.drift_store import FOLDER, StoredReference, load_reference
+from churn.io.engines.chosen import engine_of
 from churn.io.event_kinds import events_by_kind
 from churn.io.lake import Lake, write_json, write_text
 from churn.io.registry import ModelVersion, Registry
@@ -68,7 +69,8 @@ def check_drift(settings: Settings, as_of: date, *, progress: Callable[[str], No
             "or a later one"
         )
     progress(f"features of the {stored.history_days} days before {as_of}")
-    table = drift_table(lake, as_of, stored.history_days, registry.load(production).full)
+    full = registry.load(production).full
+    table = drift_table(lake, as_of, stored.history_days, full, engine=engine_of(settings))
     if missing := [name for name in stored.reference.columns if name not in table]:
         said = f"version {production.version} knows features that this code does not compute ({missing}): train again"
         return _record(settings, as_of, production, said, requests)
@@ -76,7 +78,10 @@ def check_drift(settings: Settings, as_of: date, *, progress: Callable[[str], No
         raise NotReady(f"no customer is at risk as of {as_of}: there is nothing to compare")
     progress(f"comparing {len(table):,} customers with {stored.reference.rows:,} of {stored.as_of}")
     found = compare(stored.reference, table, policy=_POLICY, elapsed_days=elapsed)
-    today = events_by_kind(lake, contract_of(settings), as_of - timedelta(days=1), as_of, named=stored.kinds)
+    today = events_by_kind(
+        lake, contract_of(settings), as_of - timedelta(days=1), as_of, named=stored.kinds,
+        megabytes=settings.engine_megabytes,
+    )  # fmt: skip
     kinds = compare_categories(stored.kinds, today, _POLICY) if today and stored.kinds else None
     alarm = found.drifted or (kinds is not None and kinds.drifted)
     nights = 1 + _alarms_before(settings, as_of, production.version) if alarm else 0

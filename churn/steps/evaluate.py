@@ -20,6 +20,7 @@ from churn.core.protocol_words import explain_difference, explain_honest, explai
 from churn.core.reference_protocol import ReferenceResult, reference_protocol
 from churn.errors import BadInput
 from churn.io.contracts import contract_of
+from churn.io.engines.chosen import engine_of
 from churn.io.lake import Lake, write_json, write_text
 from churn.io.point_in_time import everyone_at, panel_at
 from churn.io.truth import true_hazards
@@ -79,7 +80,7 @@ def evaluate(
     if protocol != "honest":
         _refuse_lapse(settings)
     prepared = _prepare(settings, lake, cut_off, hazards) if protocol != "reference" else None
-    reference = _reference(lake, cut_off, progress) if protocol != "honest" else None
+    reference = _reference(settings, lake, cut_off, progress) if protocol != "honest" else None
     honest, known = _honest(settings, prepared, progress) if prepared else (None, None)
     folder = lake.reports / "evaluation" / f"as_of={cut_off}"
     name = f"{protocol}_oracle" if oracle else protocol
@@ -103,9 +104,9 @@ def text_of(report: EvaluationReport) -> str:
     return report_text(report.as_of, report.words, report.reference, report.honest, report.oracle)
 
 
-def _reference(lake: Lake, cut_off: date, progress: Progress) -> ReferenceResult:
+def _reference(settings: Settings, lake: Lake, cut_off: date, progress: Progress) -> ReferenceResult:
     progress(f"reference protocol: features of everyone ever seen before {cut_off}")
-    everyone = everyone_at(lake, cut_off).to_pandas()
+    everyone = everyone_at(lake, cut_off, engine=engine_of(settings)).to_pandas()
     progress(f"reference protocol: three times five folds on {len(everyone):,} customers")
     return reference_protocol(str(cut_off), everyone, everyone["cancelled"].to_numpy(dtype=np.int64))
 
@@ -113,7 +114,8 @@ def _reference(lake: Lake, cut_off: date, progress: Progress) -> ReferenceResult
 def _prepare(settings: Settings, lake: Lake, cut_off: date, truth: Path | None) -> _Prepared:
     """What the honest protocol needs; whatever is wrong with it is said before anything long begins."""
     plan = planned(settings, cut_off)
-    panel = panel_at(lake, plan.as_of, plan.snapshots, contract_of(settings)).to_pandas()
+    contract = contract_of(settings)
+    panel = panel_at(lake, plan.as_of, plan.snapshots, contract, engine=engine_of(settings)).to_pandas()
     _, holdout = split(panel)
     check_holdout(holdout)
     hazard = None if truth is None else true_hazards(truth, holdout["customer_id"], plan.holdout)

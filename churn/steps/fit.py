@@ -1,6 +1,7 @@
 """Fit: both models of a version on a panel, their measure on the hold-out, and the canaries. Nothing is stored."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,16 +9,19 @@ import pandas as pd
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
+from churn.core.arrays import Floats
 from churn.core.assessment import Assessment, assess, segments_of
 from churn.core.baselines import fit_baselines
 from churn.core.canaries import Canary, leaky_columns, shuffled_labels
 from churn.core.evaluation import Economics
 from churn.core.events import SourceContract
+from churn.core.external_memory import WholeTable
 from churn.core.features import CORE_FEATURES, FEATURE_NAMES
 from churn.core.model import CORE, FULL, ChurnModel
 from churn.core.training import train
 from churn.errors import ContractViolation
 from churn.io.contracts import contract_of
+from churn.io.panel_file import TrainingRows
 from churn.settings import Settings
 
 SEED = 42
@@ -54,11 +58,29 @@ def fit_panel(panel: pd.DataFrame, settings: Settings, *, progress: Callable[[st
 
     ``panel`` has ``as_of``, ``customer_id``, ``churned`` and a column per feature.
 
-    Raises ContractViolation when a canary falls silent: then no figure could be trusted. BadInput as training does.
+    Raises as :func:`fit_rows`.
     """
     training, holdout = split(panel)
-    columns = COLUMNS[FULL]
+    return fit_rows(TrainingRows(training, None), holdout, settings, progress=progress)
+
+
+def fit_rows(
+    given: TrainingRows,
+    holdout: pd.DataFrame,
+    settings: Settings,
+    *,
+    whole: Callable[[Sequence[str]], AbstractContextManager[WholeTable]] | None = None,
+    progress: Callable[[str], None] = lambda _: None,
+) -> Fitted:
+    """Fit on rows, or on a weighted sample of them, and measure on ``holdout``; both have a panel's columns.
+
+    ``whole`` opens the table that was sampled, with columns by name: the trees are then fitted on all of it.
+
+    Raises ContractViolation when a canary falls silent: then no figure could be trusted. BadInput as training does.
+    """
+    training, columns = given.rows, COLUMNS[FULL]
     past, later = (_still_there(rows, contract_of(settings)) for rows in (training, holdout))
+    # Without weights: how well a column ranks does not depend on how many there are of either class.
     leakage = leaky_columns(
         past[columns], past["churned"], past["customer_id"], later[columns], later["churned"],
         implausible_auc=settings.leakage_auc,
@@ -69,19 +91,27 @@ def fit_panel(panel: pd.DataFrame, settings: Settings, *, progress: Callable[[st
     models, assessments, probability, baselines = {}, {}, {}, {}
     for name, taken in COLUMNS.items():
         progress(f"fitting the {name} model: {len(taken)} features, {len(training):,} rows")
-        models[name] = train(
-            training[taken], training["churned"], training["customer_id"], seed=SEED, economics=economics(settings),
-            trials=settings.search_trials, progress=_about(name, progress),
-        )  # fmt: skip
+        with whole(taken) if whole else nullcontext() as table:
+            models[name] = train(
+                training[taken], training["churned"], training["customer_id"], weights=given.weights, whole=table,
+                seed=SEED, economics=economics(settings), trials=settings.search_trials,
+                progress=_about(name, progress),
+            )  # fmt: skip
         probability[name] = models[name].predict_proba(holdout)
-        with threadpool_limits(1):  # many threads of linear algebra fight over few cores
-            baselines[name] = fit_baselines(training[taken], training["churned"]).predict(holdout)
+        baselines[name] = _baselines(given, taken, holdout)
         assessments[name] = assess(
             holdout["churned"], probability[name], holdout["customer_id"],
             threshold=models[name].threshold, economics=economics(settings),
             baselines=baselines[name], segments=segments_of(holdout),
         )  # fmt: skip
     return Fitted(models, assessments, probability, baselines, (leakage, shuffled))
+
+
+def _baselines(given: TrainingRows, columns: list[str], holdout: pd.DataFrame) -> dict[str, Floats]:
+    """The baselines' probabilities of the hold-out's rows."""
+    churned = given.rows["churned"].to_numpy(np.int64)
+    with threadpool_limits(1):  # many threads of linear algebra fight over few cores
+        return fit_baselines(given.rows[columns], churned, given.weights).predict(holdout)
 
 
 def _still_there(rows: pd.DataFrame, contract: SourceContract) -> pd.DataFrame:

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow.parquet as pq
 
 from churn.core.assessment import segments_of
 from churn.core.model import ChurnModel
@@ -17,10 +16,11 @@ from churn.core.promotion import Decision, PromotionPolicy, decide, guard
 from churn.errors import ContractViolation
 from churn.io.lake import Lake, fingerprint
 from churn.io.ledger import Ledger, rolled_back_from
+from churn.io.panel_file import PanelFile
 from churn.io.registry import Models, ModelVersion, Registry
 from churn.settings import Settings
 from churn.steps.behaviour import behaviour_of
-from churn.steps.fit import economics, split
+from churn.steps.fit import economics
 from churn.steps.live import live_evidence
 
 GATE = "the gate"
@@ -50,7 +50,8 @@ def judge(settings: Settings, champion: ModelVersion | None, challenger: ModelVe
         back = rolled_back(ledger, challenger.version)
     if fault := back or _not_measurable(lake, champion, challenger):
         return Decision(False, (fault,), {})
-    _, holdout = split(pq.ParquetFile(_panel(lake, challenger.tags)).read().to_pandas())
+    panel = PanelFile(_panel(lake, challenger.tags), megabytes=settings.engine_megabytes, home=lake.home)
+    holdout = panel.holdout(settings.training_rows)
     measured_on = {name: challenger.tags[name] for name in _TAGS}
     try:
         new = registry.load(challenger)

@@ -36,7 +36,8 @@ def live_evidence(settings: Settings, champion: str, challenger: str, policy: Pr
             return Decision(True, (why,), {"nights": [], "criteria": {}})
         scored = pd.concat([_scored(book, *pair) for pair in matured], ignore_index=True)
     judged = guard(
-        outcomes(lake, scored, known, contract), scored["champion"], scored["challenger"], scored["customer_id"],
+        outcomes(lake, scored, known, contract, megabytes=settings.engine_megabytes),
+        scored["champion"], scored["challenger"], scored["customer_id"],
         label="log loss on past nights", margin=None, policy=policy,
     )  # fmt: skip
     return replace(judged, evidence={"nights": [str(pair[0].as_of) for pair in matured], **judged.evidence})

@@ -105,17 +105,20 @@ def _look(
     contract: SourceContract, progress: Callable[[str], None],
 ) -> _Found:  # fmt: skip
     lake = Lake(settings.data_home)
-    known, horizon = lake.known_until(as_of), contract.horizon_days
+    known, horizon, megabytes = lake.known_until(as_of), contract.horizon_days, settings.engine_megabytes
     matured = mature(nights, known, horizon)
     progress(f"{len(nights)} nights of version {production.version}, of {len(matured)} the outcomes are known")
-    rows = with_outcomes(lake, matured, as_of, contract) if matured else pd.DataFrame({"as_of": []})
+    rows = pd.DataFrame({"as_of": []})
+    if matured:
+        rows = with_outcomes(lake, matured, as_of, contract, megabytes=megabytes)
     holdout = registry.metrics(production).get("roc_auc")
     money = economics(settings)
     judged = realised(rows, matured[-1].publication.threshold, money, holdout) if matured else None
     watched = None
     if contract.churn == "cancel":
         progress("counting cancellations")
-        watched = watch_cancellations(lake, nights, as_of, horizon, holdout_level(registry, production))
+        level = holdout_level(registry, production)
+        watched = watch_cancellations(lake, nights, as_of, horizon, level, megabytes=megabytes)
     warnings: tuple[str, ...] = ()
     if watched:
         warnings = tuple(warning_words(watched.warning, watched.nights, c) for c in watched.warning.ringing)
@@ -140,7 +143,8 @@ def _others(
     same = {v.version for v in registry.versions() if _contract(settings, v).horizon_days == horizon}
     found = {
         version: realised(
-            with_outcomes(lake, own, as_of, contract), own[-1].publication.threshold, economics(settings), None
+            with_outcomes(lake, own, as_of, contract, megabytes=settings.engine_megabytes),
+            own[-1].publication.threshold, economics(settings), None,
         )
         for version, own in nights.items()
         if version in same

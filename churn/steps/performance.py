@@ -49,13 +49,15 @@ def mature(nights: Sequence[Night], known_until: date, horizon_days: int) -> lis
     return [night for night in nights if night.as_of + timedelta(days=horizon_days) <= known_until]
 
 
-def with_outcomes(lake: Lake, nights: Sequence[Night], as_of: date, contract: SourceContract) -> pd.DataFrame:
+def with_outcomes(
+    lake: Lake, nights: Sequence[Night], as_of: date, contract: SourceContract, *, megabytes: int | None = None
+) -> pd.DataFrame:
     """The scores of all nights with ``as_of`` and ``churned`` beside them, a row for each night and customer.
 
     Only events before ``as_of`` are read.
     """
     rows = pd.concat([night.scores.assign(as_of=night.as_of) for night in nights], ignore_index=True)
-    return rows.assign(churned=outcomes(lake, rows, as_of, contract))
+    return rows.assign(churned=outcomes(lake, rows, as_of, contract, megabytes=megabytes))
 
 
 def realised(

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
+from churn.core.features import LOOK_BACKS
 from churn.errors import Unavailable
 from churn.io import retention
 from churn.io.contracts import contract_of
@@ -16,7 +17,9 @@ from churn.io.ledger import Ledger
 from churn.io.locks import patient_lock
 from churn.io.registry import ModelVersion, Registry
 from churn.io.retention import Old
+from churn.io.session_days import SESSION_DAYS
 from churn.io.stored_nights import StoredNights, total
+from churn.io.totals import TOTALS
 from churn.settings import Settings
 from churn.steps.published_nights import LOOKED_BACK
 from churn.steps.sweep import forget_again
@@ -168,8 +171,14 @@ class _Run:
         """The caller sees to it that nothing is ingested meanwhile."""
         settings, lake, events = self._settings, self._lake, list[Old]()
         if (days := settings.keep_events_days) is not None and needed:
-            events = list(retention.dated_folders(lake.events, min(self._nights_since(days), needed.trained_since)))
+            before = min(self._nights_since(days), needed.trained_since)
+            places = (lake.events, lake.events / SESSION_DAYS)
+            events = [old for place in places for old in retention.dated_folders(place, before)]
         self._files("events", days, events)
+        spare = self._night - timedelta(days=max(LOOK_BACKS) + _WEEK)
+        self._files("totals", None, retention.dated_folders(lake.events / TOTALS, spare))
+        copies = [old for name in (SESSION_DAYS, TOTALS) for old in retention.superseded(lake.events / name)]
+        self._files("superseded", None, copies)
         days = settings.keep_quarantine_days
         self._files("quarantine", days, retention.files_before(lake.quarantine, "*.parquet", self._since_s(days)))
 

@@ -3,20 +3,26 @@
 The challenger's, where one waits, is stored beside it: evidence for the next comparison that costs a second.
 """
 
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import date
+from functools import cache
 
 import pandas as pd
 import pyarrow.parquet as pq
 
-from churn.errors import BadInput, ChurnError, NotReady
+from churn.errors import ChurnError
+from churn.io.engines.chosen import Scorer, scorer_of
 from churn.io.lake import Lake
 from churn.io.registry import ModelVersion, Registry
-from churn.io.scorebook import KEPT_REASONS, Publication, ScoreBook
+from churn.io.score_shards import Shard, remove_shards
+from churn.io.scorebook import Publication, ScoreBook
 from churn.settings import Settings
 from churn.steps.build_features import build_features
+from churn.steps.forecaster import forecaster, hindsight
 from churn.steps.reconcile import reconcile
+from churn.steps.score_shards import features_of, gather, scored
 from churn.steps.validate_features import validate_features
 
 
@@ -48,28 +54,35 @@ def score(settings: Settings, as_of: date) -> ScoreReport:
     return publish_scores(settings, as_of)
 
 
-def publish_scores(settings: Settings, as_of: date) -> ScoreReport:
+def publish_scores(settings: Settings, as_of: date, shards: Sequence[Shard] = ()) -> ScoreReport:
     """Score the features of ``as_of`` and publish. The same date again gives the same rows.
+
+    ``shards``: those of a plan, scored before and gathered here. The rows are the same as without.
 
     Raises NotReady without features or without a Production model, BadInput where the model knows the outcomes. A
     challenger that cannot be scored, or a ledger that cannot be brought up to date, is a line in the report, never a
     failure.
     """
-    path = Lake(settings.data_home).features(as_of)
-    if not path.is_file():
-        raise NotReady(f"there are no features as of {as_of}: run `churn features --as-of {as_of}` first")
+    path = features_of(settings, as_of)
     ledger_behind = _reconciled(settings)
     registry = Registry(settings)
-    production = registry.production()
-    if production is None:
-        raise NotReady("no model is in production: run `churn train` (or the DAG retrain_model) first")
-    if hindsight := _hindsight(production, as_of):
-        known = production.tags["holdout_snapshot"]
-        raise BadInput(f"{hindsight}. Score {known} or later, or train and promote a model as of an earlier date")
-    features = pq.ParquetFile(path).read().to_pandas()
-    with closing(ScoreBook(settings.score_database)) as book:
-        name, published = _publish(registry, book, production, features, as_of)
-        shadow_version, shadow = _shadow(registry, book, features, as_of)
+    version = registry.version(shards[0].model_version) if shards else forecaster(registry, as_of)
+    name, model = registry.load(version).best_for(pq.read_schema(path).names)
+    features = cache(lambda: pq.ParquetFile(path).read().to_pandas())
+    with scorer_of(settings, path) as scorer, closing(ScoreBook(settings.score_database)) as book:
+        found = (gather(settings, tuple(shards)) if shards else None) or scored(model, features(), scorer)
+        published = book.publish(
+            as_of,
+            version.version,
+            found.customer_ids,
+            found.probability,
+            model.decide(found.probability),
+            threshold=model.threshold,
+            reasons=found.reasons,
+        )
+        shadow_version, shadow = _shadow(registry, book, features, as_of, scorer)
+    if shards:
+        remove_shards(Lake(settings.data_home), shards[0])
     return ScoreReport(
         as_of=str(as_of),
         model_version=published.model_version,
@@ -94,50 +107,30 @@ def _reconciled(settings: Settings) -> str | None:
     return None
 
 
-def _publish(
-    registry: Registry,
-    book: ScoreBook,
-    version: ModelVersion,
-    features: pd.DataFrame,
-    as_of: date,
-    shadow: bool = False,
-) -> tuple[str, Publication]:
-    """Which of the version's models scored, and what was published."""
-    name, model = registry.load(version).best_for(list(features.columns))
-    probability = model.predict_proba(features)
-    return name, book.publish(
-        as_of,
-        version.version,
-        features["customer_id"].tolist(),
-        probability,
-        model.decide(probability),
-        threshold=model.threshold,
-        # Nobody reads why a challenger would have said what it says, and they take most of the time.
-        reasons=None if shadow else model.reasons(features, KEPT_REASONS),
-        shadow=shadow,
-    )
-
-
-def _shadow(registry: Registry, book: ScoreBook, features: pd.DataFrame, as_of: date) -> tuple[str | None, str]:
+def _shadow(
+    registry: Registry, book: ScoreBook, features: Callable[[], pd.DataFrame], as_of: date, scorer: Scorer
+) -> tuple[str | None, str]:
     """The challenger that was scored too, and what came of it."""
     try:
         challenger = registry.staging()
         if challenger is None:
             return None, "no challenger waits at stage Staging"
-        if hindsight := _hindsight(challenger, as_of):
-            return None, hindsight
-        _, published = _publish(registry, book, challenger, features, as_of, shadow=True)
+        if why := hindsight(challenger, as_of):
+            return None, why
+        published = _publish_shadow(registry, book, challenger, features(), as_of, scorer)
     except Exception as e:  # whatever a challenger does, the night's scores stand
         return None, f"the challenger could not be scored: {type(e).__name__}: {e}"
     mean = f"{published.mean_probability:.4f}"
     return challenger.version, f"version {challenger.version} would have said {mean} on average"
 
 
-def _hindsight(version: ModelVersion, as_of: date) -> str | None:
-    """A model knows the outcomes up to its hold-out: what it says of an earlier date is no forecast."""
-    known = version.tags.get("holdout_snapshot", "")
-    if str(as_of) >= known:
-        return None
-    return (
-        f"version {version.version} was trained on outcomes up to {known}: its scores as of {as_of} would be hindsight"
+def _publish_shadow(
+    registry: Registry, book: ScoreBook, version: ModelVersion, features: pd.DataFrame, as_of: date, scorer: Scorer
+) -> Publication:
+    """Without reasons: nobody reads why a challenger would have said what it says, and they take most of the time."""
+    _, model = registry.load(version).best_for(list(features.columns))
+    probability = scorer(model, features)
+    customers, decisions = features["customer_id"].tolist(), model.decide(probability)
+    return book.publish(
+        as_of, version.version, customers, probability, decisions, threshold=model.threshold, shadow=True
     )

@@ -1,5 +1,6 @@
 """Sweep: rows of forgotten customers leave the files and the score book, at night too, should they have come back."""
 
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -7,17 +8,22 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from churn.io.contracts import contract_of, load_contract
-from churn.io.erasing import Forgotten, drop_rows
+from churn.io.engines.spill import remove_dead
+from churn.io.erasing import Forgotten, drop_copy, drop_rows
 from churn.io.erasure_receipts import Place
 from churn.io.lake import Lake
 from churn.io.locks import patient_lock
 from churn.io.retention import remove, stale_parts
+from churn.io.session_days import SESSION_DAYS
 from churn.io.stored_nights import StoredNights
 from churn.io.suppression import Suppressions
+from churn.io.totals import TOTALS
 from churn.settings import Settings
 
 CUSTOMER = ("customer_id",)
 """Where a customer stands in files of the platform's own."""
+_COPIES = ("session_days", "totals")
+"""Whose names say what they were made of: without some of the rows, they would be something else."""
 _AGAIN = timedelta(days=3)
 """A step that read a customer before they were forgotten may write them back until it ends; none takes days."""
 _STALE_SECONDS = 600.0
@@ -60,6 +66,8 @@ def swept_files(
     """Files of the data home, and of the replays in it. ``since``: those changed before that are left out."""
     places: dict[str, Place] = {}
     for own in (settings, *_replays(settings)):
+        shutil.rmtree(Lake(own.data_home).ingesting, ignore_errors=True)  # a killed ingestion's; none is at work now
+        remove_dead(own.data_home)  # what killed engines spilled
         for name, place in _files(own, forgotten, progress, since).items():
             before = places.get(name, Place())
             places[name] = Place(before.files + place.files, before.rows + place.rows)
@@ -100,19 +108,23 @@ def raw_columns(settings: Settings) -> tuple[str, ...]:
 def _files(settings: Settings, forgotten: Forgotten, progress: Callable[[str], None], since: float) -> dict[str, Place]:
     home = settings.data_home
     patterns = (
-        ("events", "date=*/events.parquet", CUSTOMER),
-        ("quarantine", "*.parquet", raw_columns(settings)),
-        ("features", "as_of=*/features.parquet", CUSTOMER),
-        ("features_known_then", "as_of=*/features.parquet", CUSTOMER),
-        ("panels", "as_of=*/panel.parquet", CUSTOMER),
+        ("events", "events", "date=*/events.parquet", CUSTOMER),
+        ("session_days", "events", f"{SESSION_DAYS}/date=*/*.parquet", CUSTOMER),
+        ("totals", "events", f"{TOTALS}/as_of=*/*.parquet", CUSTOMER),
+        ("quarantine", "quarantine", "*.parquet", raw_columns(settings)),
+        ("features", "features", "as_of=*/features.parquet", CUSTOMER),
+        ("score_shards", "features", "as_of=*/shards/*/*.parquet", CUSTOMER),
+        ("features_known_then", "features_known_then", "as_of=*/features.parquet", CUSTOMER),
+        ("panels", "panels", "as_of=*/panel.parquet", CUSTOMER),
     )
     places = {}
-    for name, pattern, columns in patterns:
+    for name, folder, pattern, columns in patterns:
         files = rows = 0
-        if not (home / name).is_symlink():  # a replay's events are those of the data home, and done with them
+        if not (home / folder).is_symlink():  # a replay's events are those of the data home, and done with them
             progress(f"looking through {name}")
-            for path in sorted((home / name).glob(pattern)):
-                removed = drop_rows(path, columns, forgotten) if path.stat().st_mtime >= since else 0
+            for path in sorted((home / folder).glob(pattern)):
+                drop = drop_copy if name in _COPIES else drop_rows
+                removed = drop(path, columns, forgotten) if path.stat().st_mtime >= since else 0
                 files, rows = files + (removed > 0), rows + removed
         places[name] = Place(files, rows)
     return places

@@ -9,12 +9,13 @@ from datetime import date
 from pathlib import Path
 
 import pandas as pd
-import pyarrow.parquet as pq
 
 from churn.core.model import CORE, FULL
-from churn.errors import NotReady
+from churn.errors import NotReady, Unavailable
 from churn.io.contracts import contract_of
+from churn.io.engines.chosen import engine_of
 from churn.io.lake import Lake, fingerprint
+from churn.io.panel_file import PanelFile, TrainingRows
 from churn.io.provenance import code_version, training_code_fingerprint
 from churn.io.registry import ModelVersion, Registry
 from churn.settings import Settings
@@ -22,7 +23,7 @@ from churn.steps.build_panel import build_panel
 from churn.steps.candidate import candidate
 from churn.steps.compare import compare
 from churn.steps.drift_tables import drift_reference
-from churn.steps.fit import SEED, Fitted, economics, fit_panel, split
+from churn.steps.fit import SEED, Fitted, economics, fit_rows
 from churn.steps.promote import promote
 from churn.steps.reconcile import agreed
 
@@ -37,6 +38,9 @@ class TrainReport:
     new: bool
     """False when this very training had been done before: same data, parameters and code."""
     training_rows: int
+    """Of the panel, in all."""
+    training_rows_used: int
+    """Fewer where the panel is longer than a training holds in memory: who churned, and a sample of the others."""
     holdout_customers: int
     holdout_churned: int
     metrics: dict[str, float]
@@ -67,15 +71,19 @@ def train_on_panel(
     path = Lake(settings.data_home).panel(as_of)
     if not path.is_file():
         raise NotReady(f"there is no panel as of {as_of}: run `churn train --as-of {as_of}`")
-    panel = pq.ParquetFile(path).read().to_pandas()
-    training, holdout = split(panel)
-    registry, identity = Registry(settings), _identity(path, settings)
+    panel = PanelFile(path, megabytes=settings.engine_megabytes, home=settings.data_home)
+    panel_sha256 = fingerprint(path)
+    training, holdout = panel.training(settings.training_rows, SEED), panel.holdout(settings.training_rows)
+    registry, identity = Registry(settings), _identity(panel_sha256, panel, settings)
     version = registry.find(identity)
     new = version is None
     if version is None:
-        fitted = fit_panel(panel, settings, progress=progress)
+        fitted = _fit(panel, training, holdout, settings, progress)
+        if fingerprint(path) != panel_sha256:
+            raise Unavailable(f"{path} was written anew while it was trained on: train again")
         progress("drawing figures and registering")
-        tags = {**_tags(settings, as_of, holdout), **({"comment": comment} if comment else {})}
+        tags = {**_tags(settings, as_of, holdout), "panel_sha256": panel_sha256, **_sampled(panel, training)}
+        tags |= {"comment": comment} if comment else {}
         version = _register(registry, fitted, holdout, tags, identity, settings)
     version = staged(settings, version.version)
     metrics = registry.metrics(version)
@@ -85,13 +93,27 @@ def train_on_panel(
         model_version=version.version,
         stage=version.stage,
         new=new,
-        training_rows=len(training),
+        training_rows=panel.training_rows,
+        training_rows_used=len(training.rows),
         holdout_customers=len(holdout),
         holdout_churned=int(holdout["churned"].sum()),
         metrics={k: v for k, v in metrics.items() if not k.startswith((core, cv))},
         core_metrics={k.removeprefix(core): v for k, v in metrics.items() if k.startswith(core)},
         cross_validation={k.removeprefix(cv): v for k, v in metrics.items() if k.startswith(cv)},
     )
+
+
+def _fit(
+    panel: PanelFile,
+    training: TrainingRows,
+    holdout: pd.DataFrame,
+    settings: Settings,
+    progress: Callable[[str], None],
+) -> Fitted:
+    if training.weights is None:
+        return fit_rows(training, holdout, settings, progress=progress)
+    progress(f"training on {len(training.rows):,} of {panel.training_rows:,} rows; the trees at last on all of them")
+    return fit_rows(training, holdout, settings, whole=panel.whole, progress=progress)
 
 
 def staged(settings: Settings, version: str) -> ModelVersion:
@@ -111,7 +133,11 @@ def _register(
     registry: Registry, fitted: Fitted, holdout: pd.DataFrame, tags: dict[str, str], identity: str, settings: Settings
 ) -> ModelVersion:
     held_out = date.fromisoformat(tags["holdout_snapshot"])
-    reference = drift_reference(Lake(settings.data_home), contract_of(settings), held_out, fitted.models[FULL])
+    lake, contract = Lake(settings.data_home), contract_of(settings)
+    reference = drift_reference(
+        lake, contract, held_out, fitted.models[FULL],
+        engine=engine_of(settings), megabytes=settings.engine_megabytes,
+    )  # fmt: skip
     with tempfile.TemporaryDirectory(prefix="churn-attachments-") as folder:
         return registry.register(
             candidate(
@@ -133,15 +159,27 @@ def _tags(settings: Settings, as_of: date, holdout: pd.DataFrame) -> dict[str, s
         "holdout_churned": str(int(holdout["churned"].sum())),
         "contract": settings.contract,
         "horizon_days": str(contract_of(settings).horizon_days),
-        "panel_sha256": fingerprint(Lake(settings.data_home).panel(as_of)),
         "code_version": code_version(),
     }
 
 
-def _identity(panel: Path, settings: Settings) -> str:
+def _sampled(panel: PanelFile, training: TrainingRows) -> dict[str, str]:
+    """How many rows there were, how many were used, and the share of each class that this is."""
+    churned = int(training.rows["churned"].sum())
+    stayed = len(training.rows) - churned
+    return {
+        "training_rows": str(panel.training_rows),
+        "training_rows_used": str(len(training.rows)),
+        "training_share_of_stayed": f"{stayed / max(panel.stayed, 1):.4g}",
+        "training_share_of_churned": f"{churned / max(panel.churned, 1):.4g}",
+    }
+
+
+def _identity(panel_sha256: str, panel: PanelFile, settings: Settings) -> str:
     """sha256 over everything the models depend on."""
     recipe = {
-        "panel": fingerprint(panel),
+        "panel": panel_sha256,
+        "rows": [min(rows, settings.training_rows) for rows in (panel.training_rows, panel.holdout_rows)],
         "code": training_code_fingerprint(),
         "trials": settings.search_trials,
         "seed": SEED,

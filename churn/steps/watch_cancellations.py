@@ -31,7 +31,13 @@ class Watched:
 
 
 def watch_cancellations(
-    lake: Lake, nights: Sequence[Night], as_of: date, horizon_days: int, known: Mapping[str, tuple[float, float]]
+    lake: Lake,
+    nights: Sequence[Night],
+    as_of: date,
+    horizon_days: int,
+    known: Mapping[str, tuple[float, float]],
+    *,
+    megabytes: int | None = None,
 ) -> Watched | None:
     """Over the last ``LOOKED_BACK`` nights; None while no night's day is over.
 
@@ -45,7 +51,7 @@ def watch_cancellations(
         return None
     before = over[0].as_of - timedelta(days=LOOKED_BACK)
     by_day: dict[date, set[str]] = {}
-    for day, customer in cancellations(lake, before, as_of).itertuples(index=False):
+    for day, customer in cancellations(lake, before, as_of, megabytes=megabytes).itertuples(index=False):
         by_day.setdefault(day, set()).add(customer)
     past = [day for day in logged if before <= day < over[0].as_of]
     weekday = weekday_factors([day.weekday() for day in past], [len(by_day.get(day, ())) for day in past])

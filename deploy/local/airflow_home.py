@@ -27,6 +27,8 @@ def environment(settings: Settings, dags: Path) -> dict[str, str]:
         "core": {
             "executor": "LocalExecutor",
             "parallelism": 4,  # that many workers are forked at the start; the default is 32
+            # Read when Airflow's database is made; later the pool is changed in Airflow. What reads the log takes two.
+            "default_pool_task_slot_count": 4,
             "load_examples": False,
             "hostname_callable": "socket.gethostname",  # the default asks the name server
             "dags_folder": dags,

@@ -16,6 +16,9 @@ from serving.nearby import listens_nearby
 
 _IN_URLS = re.compile(r"[A-Za-z0-9._~-]+")
 _URL_PASSWORDS = [name for name in KNOWN if name.endswith(("DB_PASSWORD", "REDIS_PASSWORD"))]
+_SLOTS = "AIRFLOW__CORE__DEFAULT_POOL_TASK_SLOT_COUNT"
+_LEAST_SLOTS = 2
+"""What the heaviest task takes. Of a pool with fewer, Airflow never starts it; only the scheduler's log says so."""
 _LEAST = 12
 """Characters of a secret, where others reach the ports. A `$` in .env cuts off what follows, unless it is quoted."""
 
@@ -29,6 +32,9 @@ def problems(environment: Mapping[str, str]) -> list[str]:
     ]
     if USER not in {each.partition(":")[0].strip() for each in environment.get("CHURN_AIRFLOW_USERS", USER).split(",")}:
         found.append(f"CHURN_AIRFLOW_USERS: found no {USER}, expected {USER}:admin among them: the start logs in as it")
+    slots = environment.get(_SLOTS, str(_LEAST_SLOTS))
+    if not slots.isdecimal() or int(slots) < _LEAST_SLOTS:
+        found.append(f"CHURN_TASKS: found {slots}, expected {_LEAST_SLOTS} or more: a heavy task counts for two")
     bind = (environment.get("CHURN_BIND") or "127.0.0.1").strip("[]")
     try:
         Keys(filter(None, environment.get("CHURN_API_KEYS", "").split(",")))

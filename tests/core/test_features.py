@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from sqlglot import expressions as sql
 
-from churn.core.events import DAY_MS, KINDS
+from churn.core.events import DAY_MS, KINDS, PLANS
 from churn.core.feature_table import feature_table
 from churn.core.features import (
     CORE_FEATURES,
@@ -21,8 +21,10 @@ from churn.core.features import (
     FEATURE_NAMES,
     FEATURES,
     Feature,
+    features_from_totals_sql,
     features_sql,
     session_days_sql,
+    totals_sql,
 )
 from churn.io.engines.duckdb import open_engine
 from tests.core.feature_rows import AS_OF, AS_OF_DAY, EVENT_SCHEMA, Event, event, events_between, features, labels
@@ -196,10 +198,39 @@ def test_neither_the_order_of_events_nor_the_number_of_threads_changes_a_bit() -
     assert all(one.combine_chunks().equals(other.combine_chunks()) for one, other in pairwise(found))
 
 
+_ITEMS = (None, -(2**31), -2, -1, 0, 1, 2**31 - 1)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([0, 1, DAY_MS // 2 - 1, DAY_MS // 2, DAY_MS - 2, DAY_MS - 1]),
+            st.sampled_from(_ITEMS), st.sampled_from(KINDS), st.sampled_from(PLANS),
+        ),
+        min_size=1, max_size=8,
+    ),
+    st.sampled_from([0, 20_000, 47_481]),
+)  # fmt: skip
+def test_the_last_event_of_a_day_is_told_up_to_the_ends_of_every_range(
+    rows: list[tuple[int, int | None, str, str]], day: int
+) -> None:
+    events = [event("a", day * DAY_MS + ms, kind, item_in_session=item, plan=plan) for ms, item, kind, plan in rows]
+    *_, plan = max((ms, -1 if item is None else item, kind, plan) for ms, item, kind, plan in rows)
+    with open_engine() as engine:
+        engine.register("events", pa.Table.from_pylist(events, EVENT_SCHEMA))
+        assert engine.rows(f"select day, last_plan from ({session_days_sql('events')})") == [(day, plan)]
+
+
 def test_the_sql_keeps_to_the_functions_every_engine_has() -> None:
     allowed = {"sum", "count", "min", "max", "coalesce", "nullif", "least", "sqrt", "cast", "floor", "case", "if",
                "row_number", "lag", "and", "or"}  # fmt: skip
-    for text in (session_days_sql("events", known_before_ms=5), features_sql("sd", "snapshots")):
+    for text in (
+        session_days_sql("events", known_before_ms=5),
+        features_sql("sd", "snapshots"),
+        totals_sql("sd", ("ended", "totals")),
+        features_from_totals_sql(AS_OF_DAY, ["a", "b", "c", "d"]),
+    ):
         tree = sqlglot.parse_one(text, dialect="duckdb")
         assert {f.sql_name().lower() for f in tree.find_all(sql.Func)} <= allowed
         assert not list(tree.find_all(sql.Anonymous, sql.Filter, sql.Qualify))

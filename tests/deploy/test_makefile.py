@@ -9,8 +9,8 @@ import pytest
 from supervising import REPOSITORY
 
 TARGETS = (
-    "install", "run", "test", "test-slow", "e2e", "stack-test", "secrets", "audit", "sbom", "lint", "format", "bench",
-    "bench-quality", "bench-decisions", "bench-serving", "clean", "help",
+    "install", "run", "spark", "test", "test-slow", "e2e", "stack-test", "secrets", "audit", "sbom", "lint", "format",
+    "bench", "bench-quality", "bench-decisions", "bench-serving", "clean", "help",
 )  # fmt: skip
 
 
@@ -71,8 +71,3 @@ def test_no_python_at_all_is_said_plainly(checkout: Path) -> None:
     assert done.returncode != 0
     assert "No Python 3.11, 3.12 or 3.13 found" in done.stderr
     assert "make PYTHON=" in done.stderr
-
-
-def test_bench_says_so_while_there_are_none(checkout: Path) -> None:
-    recipe = _make(REPOSITORY, "--dry-run", "bench").stdout
-    assert "There is no benchmark of the whole yet" in recipe

@@ -1,5 +1,6 @@
 """The lake: a file is there whole or not at all, equal content is left untouched, and one writer at a time."""
 
+import fcntl
 import json
 import os
 import signal
@@ -7,7 +8,9 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -133,15 +136,36 @@ from churn.io.lake import write_parquet
 write_parquet(Path({str(path)!r}), pa.table({{str(n): np.random.default_rng(n).random(400_000) for n in range(20)}}))
 """
     process = subprocess.Popen([sys.executable, "-c", code])
-    aside, end = tmp_path / f".table.parquet.{process.pid}.part", time.monotonic() + 60
-    while not (aside.exists() and aside.stat().st_size > 1_000_000):
+    end = time.monotonic() + 60
+    while not (found := list(tmp_path.glob(f".table.parquet.*.{process.pid}.part"))) or found[0].stat().st_size < 1e6:
         assert process.poll() is None and time.monotonic() < end
         time.sleep(0.001)
+    (aside,) = found
     process.send_signal(signal.SIGKILL)
     assert process.wait(30) == -signal.SIGKILL
     assert names(tmp_path) == [aside.name, "table.parquet"]
     assert pq.ParquetFile(path).read().num_rows == 10
     write_parquet(path, table(11))
+    assert names(tmp_path) == ["table.parquet"]
+
+
+def test_what_a_process_in_another_container_is_writing_stays(tmp_path: Path) -> None:
+    """There, its number is one that nobody has here."""
+    path, theirs = tmp_path / "table.parquet", tmp_path / ".table.parquet.0123abcd.4194304.part"
+    with theirs.open("wb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        write_parquet(path, table(11))
+        assert names(tmp_path) == [theirs.name, "table.parquet"]
+    write_parquet(path, table(12))
+    assert names(tmp_path) == ["table.parquet"]
+
+
+def test_of_many_that_write_the_same_file_at_once_none_fails_and_one_wins_whole(tmp_path: Path) -> None:
+    path = tmp_path / "table.parquet"
+    tables = [table(rows) for rows in range(1, 9)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(partial(write_parquet, path), tables * 20))
+    assert pq.ParquetFile(path).read() in tables
     assert names(tmp_path) == ["table.parquet"]
 
 

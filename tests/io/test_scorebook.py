@@ -435,8 +435,8 @@ def test_no_question_of_the_api_reads_more_than_a_night_however_many_there_are(t
     url, asked = f"sqlite:///{tmp_path / 'scores.db'}", []
     latest = published(url, {"a": 0.1}, reasons=[ONE])
 
-    def note(_: Any, __: Any, statement: str, parameters: Any, *___: Any) -> None:
-        if statement.startswith("SELECT"):
+    def note(db: sa.Connection, _: Any, statement: str, parameters: Any, *__: Any) -> None:
+        if statement.startswith("SELECT") and db.engine.url.database == sa.make_url(url).database:
             asked.append((statement, parameters))
 
     sa.event.listen(sa.Engine, "before_cursor_execute", note)

@@ -163,8 +163,9 @@ def test_a_search_of_every_byte_finds_nothing_of_a_forgotten_customer(platform: 
 
     rows = {name: place.rows for name, place in report.places.items()}
     assert rows == {
-        "events": 12, "quarantine": 1, "features": 2, "features_known_then": 1, "panels": 1, "scores": 4,
-        "shadow_scores": 4, "reasons": 4, "half-written": 0, "landing": 14,
+        "events": 12, "session_days": 2, "totals": 1, "quarantine": 1, "features": 2, "score_shards": 0,
+        "features_known_then": 1, "panels": 1,
+        "scores": 4, "shadow_scores": 4, "reasons": 4, "half-written": 0, "landing": 14,
     }  # fmt: skip
     assert report.places["half-written"].files == 1
     assert report.asked_by == "anna"
@@ -321,7 +322,7 @@ def test_after_a_restored_backup_the_list_is_enough_to_forget_again(home: Settin
     today = datetime.now(UTC).date()
     assert prune(home, today).forgotten_again == 0
     assert places_of(home) > {"landing"}
-    assert prune(home, today, restored=True).forgotten_again == 16 + 6
+    assert prune(home, today, restored=True).forgotten_again == 19 + 6
     assert places_of(home) == {"landing"}
 
 

@@ -634,9 +634,9 @@ def test_great_expectations_finds_what_the_sql_rules_find(tmp_path: Path) -> Non
     rows += raw_rows(700, day=1)
     (file,) = find_raw_files([write_json_lines(tmp_path / "log.json", rows)])
     with open_engine() as engine:
-        intake = Intake(engine, contract)
+        intake = Intake(engine, engine, contract, Lake(tmp_path), tmp_path, sampled=10_000)
         report = intake.read(file, 0)
-        found = validate_events(intake.sample(10_000), rules(contract), max_bad_share=0.05)
+        found = validate_events(intake.sample, rules(contract), max_bad_share=0.05)
     assert report.rejected is None
     assert {f.rule: f.unexpected for f in found.findings} == {
         rule.name: report.broken_rules.get(rule.name, 0) for rule in rules(contract)
@@ -649,9 +649,9 @@ def test_an_expectation_fails_when_more_rows_break_it_than_the_limit_allows(tmp_
     rows = [raw_row(i, level="premium" if i < 8 else "paid", length=-1 if i == 0 else 1) for i in range(100)]
     (file,) = find_raw_files([write_json_lines(tmp_path / "log.json", rows)])
     with open_engine() as engine:
-        intake = Intake(engine, contract)
+        intake = Intake(engine, engine, contract, Lake(tmp_path), tmp_path, sampled=10_000)
         intake.read(file, 0)
-        found = validate_events(intake.sample(10_000), rules(contract), max_bad_share=0.05)
+        found = validate_events(intake.sample, rules(contract), max_bad_share=0.05)
     assert [f.rule for f in found.failures] == ["level is known to the contract"]
     assert not found.success
 

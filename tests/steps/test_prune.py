@@ -28,7 +28,9 @@ from churn.io.lake import Lake, write_json, write_parquet
 from churn.io.ledger import Ledger
 from churn.io.registry import Registry
 from churn.io.scorebook import REASONS, SCORES, ScoreBook
+from churn.io.session_days import SESSION_DAYS
 from churn.io.stored_nights import StoredNights
+from churn.io.totals import TOTALS
 from churn.settings import Settings
 from churn.steps.forget import forget
 from churn.steps.prune import PruneReport, prune
@@ -228,9 +230,36 @@ def test_events_go_only_where_that_was_set_and_no_training_needs_them(versions: 
     lake = Lake(versions.data_home)
     for days in (0, 89, 91, 140, 200, 300):
         parquet(lake.event_partition(ago(days)), days)
+        parquet(lake.events / SESSION_DAYS / f"date={ago(days)}" / "a.parquet", days)
     assert "events" not in went(prune(versions, TODAY))
-    assert went(prune(with_(versions, keep_events_days=90), TODAY)) == {"events": 2}
+    assert went(prune(with_(versions, keep_events_days=90), TODAY)) == {"events": 4}
     assert days_in(lake.events) == [0, 89, 91, 140]  # two horizons, nine weeks of snapshots and 56 days
+    assert days_in(lake.events / SESSION_DAYS) == [0, 89, 91, 140]
+
+
+def test_totals_that_no_coming_night_looks_back_to_go_and_all_others_stay(versions: Settings) -> None:
+    lake = Lake(versions.data_home)
+    parquet(lake.event_partition(ago(1)), 1)
+    for days in (0, 28, 35, 36, 90):
+        parquet(lake.events / TOTALS / f"as_of={ago(days)}" / "a.parquet", days)
+    parquet(lake.events / TOTALS / f"as_of={ago(400)}" / "a.parquet", 0)  # of a night that is scored again
+    assert went(prune(versions, TODAY)) == {"totals": 2}
+    assert days_in(lake.events / TOTALS) == [0, 28, 35, 400]
+
+
+@pytest.mark.parametrize("place", [SESSION_DAYS, TOTALS])
+def test_of_copies_of_a_day_the_last_one_used_stays(versions: Settings, place: str) -> None:
+    lake = Lake(versions.data_home)
+    parquet(lake.event_partition(ago(1)), 1)
+    folder = lake.events / place / f"date={ago(9)}"
+    for name, days in (("a", 5), ("b", 2), ("c", 4)):
+        parquet(folder / f"{name}.parquet", days)
+    assert went(prune(versions, TODAY)) == {"superseded": 2}
+    assert [path.stem for path in folder.iterdir()] == ["b"]
+    for name in ("d", "e"):
+        parquet(folder / f"{name}.parquet", 0)  # one may still be read
+    assert went(prune(versions, TODAY)) == {"superseded": 1}
+    assert sorted(path.stem for path in folder.iterdir()) == ["d", "e"]
 
 
 def test_what_was_written_within_a_day_may_belong_to_a_step_at_work(versions: Settings) -> None:

@@ -1,7 +1,8 @@
 """The embedded engine: SQL over parquet files and in-memory tables, in this process."""
 
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+import errno
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -9,35 +10,43 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from churn.errors import BadInput
+from churn.errors import ChurnError, Unavailable
+from churn.io.engines.engine import SqlError
+from churn.io.engines.spill import spill_folder
 
-
-class SqlError(BadInput):
-    """The engine could not run a statement; its own first line says why."""
+_PASSING = tuple(
+    map(os.strerror, (errno.ENOSPC, errno.EDQUOT, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.EIO, errno.ESTALE))
+)
+"""What the system says of itself, not of what it was asked for."""
 
 
 class DuckDBEngine:
-    """One connection. Tables larger than memory spill to a temporary folder."""
+    """One connection. Tables larger than memory spill to a folder."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
-        self._connection = connection
+    def __init__(self, connection: duckdb.DuckDBPyConnection, *, scarce: Callable[[str], ChurnError]) -> None:
+        """``scarce``: what is raised, with what DuckDB says, where memory or disk does not suffice."""
+        self._connection, self._scarce = connection, scarce
 
     def execute(self, sql: str) -> None:
-        """Run a statement. Raises SqlError."""
-        with _translated():
+        """Run a statement. Raises SqlError, Unavailable."""
+        with self._translated():
             self._connection.execute(sql)
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
-        with _translated():
+        with self._translated():
             return self._connection.execute(sql).fetchall()
 
     def table(self, sql: str) -> pa.Table:
-        with _translated():
+        with self._translated():
             return self._connection.sql(sql).to_arrow_table()
+
+    def write(self, sql: str, path: Path) -> None:
+        """Write what a query finds as parquet, without ever holding all of it. Raises SqlError, Unavailable."""
+        self.execute(f"copy ({sql}) to {_text(path)} (format parquet)")
 
     def view(self, name: str, paths: Sequence[Path]) -> None:
         """Name a set of parquet files."""
-        files = ", ".join("'" + str(p).replace("'", "''") + "'" for p in paths)
+        files = ", ".join(map(_text, paths))
         self.execute(f"create or replace view {name} as select * from read_parquet([{files}])")
 
     def register(self, name: str, table: pa.Table) -> None:
@@ -52,6 +61,17 @@ class DuckDBEngine:
 
     def close(self) -> None:
         self._connection.close()
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except duckdb.Error as e:
+            said = str(e).strip().splitlines()[0]
+            passing = isinstance(e, duckdb.IOException) and any(fault in said for fault in _PASSING)
+            if passing or isinstance(e, duckdb.OutOfMemoryException):
+                raise self._scarce(said) from e
+            raise SqlError(said) from e
 
 
 class Feed:
@@ -72,20 +92,19 @@ class Feed:
 
 
 @contextmanager
-def _translated() -> Iterator[None]:
-    try:
-        yield
-    except duckdb.Error as e:
-        raise SqlError(str(e).strip().splitlines()[0]) from e
+def open_engine(
+    tables: Mapping[str, Sequence[Path]] | None = None, *, megabytes: int | None = None, home: Path | None = None
+) -> Iterator[DuckDBEngine]:
+    """An engine with these parquet tables; closed, with what it spilled, at the end.
 
-
-@contextmanager
-def open_engine(tables: Mapping[str, Sequence[Path]] | None = None) -> Iterator[DuckDBEngine]:
-    """An engine with these parquet tables; closed, with what it spilled, at the end."""
-    with tempfile.TemporaryDirectory(prefix="churn-duckdb-") as spill:
-        connection = duckdb.connect(config={"temp_directory": spill})
+    ``megabytes``: memory it may take before it spills; by default four fifths of the machine's. ``home``: the data home
+    that it spills into, by default the system's temporary folder.
+    """
+    limit = {} if megabytes is None else {"memory_limit": f"{megabytes}MB"}
+    with spill_folder(home) as spill:
+        connection = duckdb.connect(config={"temp_directory": str(spill), **limit})
         try:
-            engine = DuckDBEngine(connection)
+            engine = DuckDBEngine(connection, scarce=_unavailable)
             for name, paths in (tables or {}).items():
                 engine.view(name, paths)
             yield engine
@@ -94,8 +113,12 @@ def open_engine(tables: Mapping[str, Sequence[Path]] | None = None) -> Iterator[
 
 
 def sealed_engine(megabytes: int) -> DuckDBEngine:
-    """For text from outside: one thread, so much memory, no file, no network, no extension. The caller closes it."""
-    engine = DuckDBEngine(duckdb.connect(config={"threads": 1, "memory_limit": f"{megabytes}MB"}))
+    """For text from outside: one thread, so much memory, no file, no network, no extension. The caller closes it.
+
+    What takes more memory is the text's fault.
+    """
+    connection = duckdb.connect(config={"threads": 1, "memory_limit": f"{megabytes}MB"})
+    engine = DuckDBEngine(connection, scarce=SqlError)
     for setting in (
         "temp_directory = ''",
         "autoload_known_extensions = false",
@@ -105,3 +128,11 @@ def sealed_engine(megabytes: int) -> DuckDBEngine:
     ):
         engine.execute(f"set {setting}")
     return engine
+
+
+def _unavailable(said: str) -> Unavailable:
+    return Unavailable(f"{said}: free disk or memory, or give the engine more by CHURN_ENGINE_MEGABYTES")
+
+
+def _text(path: Path) -> str:
+    return "'" + str(path).replace("'", "''") + "'"
