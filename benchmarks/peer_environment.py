@@ -1,8 +1,9 @@
 """A peer in an environment of its own, made on demand under ``.venv-peers/``: pinned, and no dependency of ours.
 
-Data go to it and back as CSV files.
+Data go to it and back as CSV or parquet files.
 """
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -14,6 +15,8 @@ import pandas as pd
 _REPOSITORY = Path(__file__).resolve().parents[1]
 _ENVIRONMENTS = _REPOSITORY / ".venv-peers"
 _LIFETIMES = ("lifetimes==0.11.3", "numpy==2.4.6", "pandas==3.1.1", "scipy==1.17.1", "autograd==1.9.1", "dill==0.4.1")
+POLARS = ("polars==2.1.0",)
+PANDAS = ("pandas==3.1.1", "numpy==2.4.6", "pyarrow==25.0.1")
 
 
 class NoPeer(Exception):
@@ -48,6 +51,14 @@ def environment(name: str, packages: tuple[str, ...]) -> Path:
         raise NoPeer(f"no virtual environment could be made in {folder.relative_to(_REPOSITORY)}: {e}") from e
     run([str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *packages])
     stamp.write_text(wanted)
+    return python
+
+
+def spark_interpreter() -> Path:
+    """The one that holds pyspark: CHURN_SPARK_PYTHON, or that of ``.venv-spark``. Raises NoPeer."""
+    python = Path(os.environ.get("CHURN_SPARK_PYTHON") or _REPOSITORY / ".venv-spark" / "bin" / "python")
+    if not python.exists():
+        raise NoPeer("Spark has no environment here: run `make spark`, or name its Python in CHURN_SPARK_PYTHON")
     return python
 
 
