@@ -1,6 +1,6 @@
 """The files of one ingestion: read, judged, kept apart, and merged into the lake a day at a time.
 
-However many files there are and however large they are, what is held at a time is one piece of one file, then one day.
+However many files there are and however large they are, what is held at a time is a piece of a file, then one of a day.
 What lies between the two is written aside as parquet.
 """
 
@@ -20,7 +20,7 @@ from churn.errors import ContractViolation
 from churn.io.engines.duckdb import DuckDBEngine
 from churn.io.engines.engine import Engine, SqlError
 from churn.io.judging import PIECE_LINES, Forgotten, Judge, JudgedFile
-from churn.io.lake import Lake, write_parquet, write_parts
+from churn.io.lake import Lake, even_parts, write_parts
 from churn.io.raw import RawFile, write_raw
 
 if TYPE_CHECKING:
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 _TYPES = {"varchar": pa.string(), "bigint": pa.int64(), "integer": pa.int32(), "double": pa.float64()}
 _NO_EVENTS = pa.schema([(name, _TYPES[sql_type]) for name, sql_type in EVENT_COLUMNS.items()]).empty_table()
+
+_ROW_GROUP = 1 << 20
+"""Events of a partition that are held at a time."""
 
 
 @dataclass(frozen=True)
@@ -114,10 +117,9 @@ class Intake:
         else:
             self._engine.register(held, _NO_EVENTS)
         self._engine.view("accepted", self._accepted[_number(day)])
-        merged = self._engine.table(merged_sql(held, f"({distinct_sql('accepted')})", now_ms=now_ms))
-        if merged.num_rows > before:
-            write_parquet(path, merged)
-        return int(merged.num_rows - before)
+        merged = self._engine.parts(merged_sql(held, f"({distinct_sql('accepted')})", now_ms=now_ms))
+        parts = even_parts(merged, _ROW_GROUP)
+        return write_parts(path, parts, row_group=_ROW_GROUP, more_than=before) - before
 
     def _write_quarantine(self, file: RawFile, judged: JudgedFile) -> None:
         """Line, rules broken, and the columns that are taken."""

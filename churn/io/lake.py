@@ -85,20 +85,39 @@ def write_parquet(path: Path, table: pa.Table) -> None:
     _write(path, lambda aside: pq.write_table(whole, aside, compression="zstd"))
 
 
-def write_parts(path: Path, parts: Iterable[pa.Table], *, row_group: int) -> None:
+def write_parts(path: Path, parts: Iterable[pa.Table], *, row_group: int, more_than: int = -1) -> int:
     """Write one table that comes in parts, at least one, whole or not at all. Equal parts give equal bytes.
 
-    ``row_group``: rows that a reader decodes together.
+    ``row_group``: rows that a reader decodes together. Where all parts have no more rows than ``more_than``, the file
+    stays as it is. Returns how many they have.
     """
+    rows = 0
 
-    def write(aside: Path) -> None:
+    def write(aside: Path) -> bool:
+        nonlocal rows
         rest = iter(parts)
         first = next(rest)
         with pq.ParquetWriter(aside, first.schema, compression="zstd") as writer:
             for part in chain([first], rest):
                 writer.write_table(part.combine_chunks(), row_group_size=row_group)
+                rows += part.num_rows
+        return rows > more_than
 
     _write(path, write)
+    return rows
+
+
+def even_parts(parts: Iterable[pa.Table], rows: int) -> Iterator[pa.Table]:
+    """The same rows, so many in each part but the last: how they came then says nothing."""
+    held: list[pa.Table] = []
+    for part in parts:
+        held.append(part)
+        while sum(p.num_rows for p in held) >= rows:
+            whole = pa.concat_tables(held)
+            yield whole.slice(0, rows)
+            held = [whole.slice(rows)]
+    if held and (rest := pa.concat_tables(held)).num_rows:
+        yield rest
 
 
 def fingerprint(path: Path) -> str:
@@ -118,6 +137,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def _write(path: Path, write: Callable[[Path], Any]) -> None:
+    """``write`` fills a file; if it then says False, nothing comes of it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     for left in path.parent.glob(f".{path.name}.*.part"):
         _remove_if_dead(left)
@@ -126,8 +146,8 @@ def _write(path: Path, write: Callable[[Path], Any]) -> None:
     try:
         with aside.open("wb") as held:
             fcntl.flock(held, fcntl.LOCK_EX)  # says that its writer lives, in other containers too
-            write(aside)
-            if not (path.is_file() and filecmp.cmp(path, aside, shallow=False)):
+            worth = write(aside) is not False
+            if worth and not (path.is_file() and filecmp.cmp(path, aside, shallow=False)):
                 aside.replace(path)
     finally:
         aside.unlink(missing_ok=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 import churn.io.event_kinds
@@ -58,6 +59,37 @@ def test_what_the_statement_is_to_blame_for_is_said_so() -> None:
         for statement in ("select 1 +", "select * from nowhere", "select cast('x' as integer)", "from '/nowhere.csv'"):
             with pytest.raises(SqlError):
                 engine.execute(statement)
+
+
+def test_what_comes_in_parts_is_what_comes_whole() -> None:
+    statement = "select n, 'row ' || n as said from range(300000) as numbers(n) order by n desc"
+    with open_engine() as engine:
+        parts = list(engine.parts(statement))
+        assert len(parts) > 1
+        assert pa.concat_tables(parts).equals(engine.table(statement))
+        assert list(engine.parts("select 1 as one where false")) == []
+
+
+def test_what_is_found_in_parts_is_never_held_whole() -> None:
+    with open_engine(megabytes=200) as engine:
+        engine.execute("set preserve_insertion_order = false")
+        statement = "select n, repeat('x', 300) as said from range(2000000) as numbers(n) order by n desc"
+        held, rows = pa.total_allocated_bytes(), 0
+        for part in engine.parts(statement):
+            rows += part.num_rows
+            assert pa.total_allocated_bytes() - held < 100e6  # all of it: 600 MB
+        assert rows == 2_000_000
+
+
+def test_what_fails_between_two_parts_is_said_as_otherwise(tmp_path: Path) -> None:
+    late = "select cast(case when n = 2900000 then 'x' else '1' end as integer) from range(3000000) as numbers(n)"
+    with open_engine() as engine:
+        with pytest.raises(SqlError, match="Could not convert"):
+            list(engine.parts(late))
+        with pytest.raises(SqlError, match="nowhere"):
+            list(engine.parts("select * from nowhere"))
+    with open_engine(megabytes=1) as engine, pytest.raises(Unavailable, match="CHURN_ENGINE_MEGABYTES"):
+        list(engine.parts("select range from range(100000) group by all"))
 
 
 def test_text_from_outside_that_takes_too_much_memory_is_to_blame_itself() -> None:

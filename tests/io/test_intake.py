@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+import churn.io.intake
 from churn.io.contracts import load_contract
 from churn.io.engines.duckdb import open_engine
 from churn.io.intake import Intake
@@ -63,6 +64,20 @@ def test_pieces_come_to_what_the_whole_file_does(tmp_path: Path, lines: int) -> 
     assert new == [22, 9, 2]  # the third second of the first day three times, as in one file; nothing of what overlaps
     assert sorted(events) == [f"date=2018-11-0{n}" for n in (1, 2, 3)]
     assert [table.num_rows for table in quarantine.values()] == [3]
+
+
+def test_a_day_merged_in_parts_is_what_the_whole_would_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log, whole, parts = a_log(tmp_path / "log"), tmp_path / "whole", tmp_path / "parts"
+    reports, _, _, new = taken(whole, log, PIECE_LINES)
+    monkeypatch.setattr(churn.io.intake, "_ROW_GROUP", 4)
+    in_parts = taken(parts, log, PIECE_LINES)
+    assert (in_parts[0], in_parts[3]) == (reports, new)
+    held = []
+    for path in sorted(whole.glob("events/date=*/events.parquet")):
+        day = pq.ParquetFile(parts / path.relative_to(whole))
+        assert day.read().equals(pq.ParquetFile(path).read())
+        held.append([day.metadata.row_group(n).num_rows for n in range(day.num_row_groups)])
+    assert held == [[4, 4, 4, 4, 4, 2], [4, 4, 1], [2]]
 
 
 def test_a_refused_file_leaves_nothing_between_the_files_and_the_lake(tmp_path: Path) -> None:

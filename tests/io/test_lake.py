@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from churn.errors import NotReady, Unavailable
-from churn.io.lake import Lake, write_json, write_parquet
+from churn.io.lake import Lake, even_parts, write_json, write_parquet, write_parts
 
 
 def table(rows: int, value: float = 1.0) -> pa.Table:
@@ -68,6 +68,33 @@ def test_equal_tables_give_equal_bytes_however_they_are_chunked(tmp_path: Path, 
     write_parquet(tmp_path / "whole.parquet", whole)
     write_parquet(tmp_path / "pieces.parquet", pieces)
     assert (tmp_path / "whole.parquet").read_bytes() == (tmp_path / "pieces.parquet").read_bytes()
+
+
+@pytest.mark.parametrize("cuts", [(1, 2), (9, 11), (10, 20), (15, 15), (0, 100)])
+def test_equal_rows_give_equal_bytes_however_they_come_in_parts(tmp_path: Path, cuts: tuple[int, int]) -> None:
+    whole = table(47)
+    first, second = cuts
+    parts = [whole.slice(0, first), whole.slice(first, second - first), whole.slice(second)]
+    even = list(even_parts(parts, 10))
+    assert [part.num_rows for part in even] == [10, 10, 10, 10, 7]
+    assert write_parts(tmp_path / "parts.parquet", even, row_group=10) == 47
+    pq.write_table(whole, tmp_path / "whole.parquet", row_group_size=10, compression="zstd")
+    assert (tmp_path / "whole.parquet").read_bytes() == (tmp_path / "parts.parquet").read_bytes()
+
+
+def test_parts_that_come_out_even_leave_no_empty_one() -> None:
+    assert [part.num_rows for part in even_parts([table(20), table(20).slice(20)], 10)] == [10, 10]
+    assert list(even_parts([table(0)], 10)) == []
+
+
+def test_parts_that_are_not_more_than_what_is_there_leave_it(tmp_path: Path) -> None:
+    path = tmp_path / "table.parquet"
+    write_parquet(path, table(5))
+    assert write_parts(path, [table(2, 7.0), table(3, 7.0)], row_group=10, more_than=5) == 5
+    assert pq.read_table(path).equals(table(5))
+    assert write_parts(path, [table(3, 7.0), table(3, 7.0)], row_group=10, more_than=5) == 6
+    assert pq.read_table(path).num_rows == 6
+    assert names(tmp_path) == ["table.parquet"]
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:

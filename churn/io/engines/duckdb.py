@@ -18,6 +18,7 @@ _PASSING = tuple(
     map(os.strerror, (errno.ENOSPC, errno.EDQUOT, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.EIO, errno.ESTALE))
 )
 """What the system says of itself, not of what it was asked for."""
+_PART_ROWS = 1 << 17
 
 
 class DuckDBEngine:
@@ -39,6 +40,18 @@ class DuckDBEngine:
     def table(self, sql: str) -> pa.Table:
         with self._translated():
             return self._connection.sql(sql).to_arrow_table()
+
+    def parts(self, sql: str) -> Iterator[pa.Table]:
+        with self._translated():
+            reader = self._connection.sql(sql).to_arrow_reader(_PART_ROWS)
+        while True:
+            try:
+                batch = reader.read_next_batch()
+            except StopIteration:
+                return
+            except (OSError, pa.ArrowException) as e:  # what DuckDB says comes through a stream as another's error
+                raise self._fault(e) from e
+            yield pa.Table.from_batches([batch])
 
     def write(self, sql: str, path: Path) -> None:
         """Write what a query finds as parquet, without ever holding all of it. Raises SqlError, Unavailable."""
@@ -67,11 +80,12 @@ class DuckDBEngine:
         try:
             yield
         except duckdb.Error as e:
-            said = str(e).strip().splitlines()[0]
-            passing = isinstance(e, duckdb.IOException) and any(fault in said for fault in _PASSING)
-            if passing or isinstance(e, duckdb.OutOfMemoryException):
-                raise self._scarce(said) from e
-            raise SqlError(said) from e
+            raise self._fault(e) from e
+
+    def _fault(self, error: Exception) -> ChurnError:
+        said = str(error).strip().splitlines()[0]
+        passing = said.startswith("IO Error: ") and any(fault in said for fault in _PASSING)
+        return self._scarce(said) if passing or said.startswith("Out of Memory Error: ") else SqlError(said)
 
 
 class Feed:

@@ -1,6 +1,6 @@
 """What every engine offers to those who run SQL on it."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol
@@ -28,6 +28,12 @@ class Engine(Protocol):
 
     def table(self, sql: str) -> pa.Table:
         """What a query finds, in its order. Raises SqlError, Unavailable."""
+
+    def parts(self, sql: str) -> Iterator[pa.Table]:
+        """The same a part at a time, for what nobody should hold whole; no statement may come in between.
+
+        Nothing where nothing is found. Raises SqlError, Unavailable.
+        """
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
         """The same as tuples: for a few rows. Raises SqlError, Unavailable."""

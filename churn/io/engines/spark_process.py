@@ -97,6 +97,10 @@ class SparkProcess:
         """What a query finds, in its order. Raises SqlError, Unavailable."""
         return self._found(do="table", sql=sql)
 
+    def parts(self, sql: str) -> Iterator[pa.Table]:
+        """All of it in one, which Spark's driver holds; here it stays a file. Raises SqlError, Unavailable."""
+        yield self.table(sql)
+
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
         """What a query finds, in its order. Raises SqlError, Unavailable."""
         return rows_of(self.table(sql))
