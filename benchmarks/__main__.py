@@ -248,7 +248,7 @@ def arguments() -> argparse.ArgumentParser:
     ask.add_argument(
         "--largest",
         action="store_true",
-        help="the night also at a hundred times the events: 27 GB of disk and an hour; what it needs is told first",
+        help="the night also at a hundred times the events: 32 GB of disk and an hour; what it needs is told first",
     )
     ask.add_argument("--work", type=Path, default=REPOSITORY / "build" / "bench",
                      help="folder of what is generated, some 5 GB; default build/bench")  # fmt: skip
