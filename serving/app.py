@@ -2,10 +2,12 @@
 
 import gc
 import math
-from collections.abc import AsyncIterator
+import multiprocessing
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import anyio
@@ -35,6 +37,8 @@ from serving.traffic import Traffic
 
 _STATIC = Path(__file__).with_name("static")
 _BATCHES_AT_ONCE = 2
+_FIRST_LOOK_SECONDS = 30.0
+"""How long one of several processes waits for its first model before it listens without one."""
 
 _DESCRIPTION = """
 Who is about to leave, and how sure is that?
@@ -124,7 +128,11 @@ def _parts(settings: Settings, guard: Guard) -> Parts:
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
-    """Watch the registry and the score book while the service runs; starting does not wait for them."""
+    """Watch the registry and the score book while the service runs.
+
+    A process alone listens at once, and says that it is not ready. One of several takes no connection that it would
+    have to turn away: the others answer meanwhile, and a probe that asks one of them means them all.
+    """
     settings: Settings = app.state.settings
     parts: Parts = app.state.parts
 
@@ -145,11 +153,20 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     for thread in background:
         thread.start()
     try:
+        if multiprocessing.parent_process() is not None:
+            await _first_looks(pollers, parts.guard)
         yield
     finally:
         for thread in background:
             thread.stop()
         gc.unfreeze()
+
+
+async def _first_looks(pollers: Collection[Poller], guard: Guard) -> None:
+    """Until each has looked once. Not for ever: a registry that hangs keeps nobody from the other answers."""
+    until = monotonic() + _FIRST_LOOK_SECONDS
+    while not all(poller.looked.is_set() for poller in pollers) and not guard.draining and monotonic() < until:
+        await anyio.sleep(0.02)
 
 
 def _describe_keys(app: FastAPI) -> None:

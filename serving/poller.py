@@ -16,6 +16,8 @@ class Poller:
         self._look = look
         self._seconds = seconds
         self._stopping = threading.Event()
+        self.looked = threading.Event()
+        """Set when the first look has ended, well or not."""
         # A daemon: a registry that hangs must not keep the process from ending.
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
@@ -32,6 +34,7 @@ class Poller:
         before = ""
         while not self._stopping.is_set():
             before = self._try(before)
+            self.looked.set()
             self._stopping.wait(self._seconds)
 
     def _try(self, before: str) -> str:

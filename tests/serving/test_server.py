@@ -373,6 +373,45 @@ def test_a_process_that_is_killed_is_replaced(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_none_of_several_processes_takes_a_request_before_it_has_the_model(tmp_path: Path, served: Platform) -> None:
+    """Nor one that replaces another: callers of one address would meet it at random."""
+    home = str(served.settings.data_home)
+    with started(tmp_path, "--workers", "2", app=None, home=home) as running:
+        assert _ready(running) == {200}  # at the first answer of all, to /livez
+        eventually(lambda: len(_answering(running, _workers(running))) == 2)
+        assert _ready(running) == {200}
+        first = _workers(running)[0]
+        first.kill()
+        eventually(lambda: first.pid not in _pids(running) and len(_pids(running)) == 2)
+        found: set[int] = set()
+        while len(_answering(running, _workers(running))) < 2:
+            found |= _ready(running)
+        assert found | _ready(running) == {200}
+
+
+def _ready(running: Started) -> set[int]:
+    """What connections of their own, enough to meet every process, are told."""
+    return {httpx.get(f"{running.url}/readyz", trust_env=False).status_code for _ in range(40)}
+
+
+@pytest.mark.slow
+def test_processes_end_at_once_while_they_wait_for_a_registry_that_hangs(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as hanging:
+        uri = f"http://127.0.0.1:{hanging.getsockname()[1]}"
+        env = {**os.environ, "CHURN_HOME": str(tmp_path), "MLFLOW_TRACKING_URI": uri, "TMPDIR": str(tmp_path)}
+        argv = [sys.executable, "-m", "serving", "--workers", "2", "--port", "0"]
+        process = subprocess.Popen(argv, env=env, stderr=subprocess.PIPE, text=True)
+        try:
+            hanging.settimeout(60)
+            hanging.accept()[0].close()
+            process.terminate()
+            assert process.wait(timeout=15) == 0
+        finally:
+            process.kill()
+            process.communicate()
+
+
+@pytest.mark.slow
 def test_the_processes_end_when_their_parent_was_killed(tmp_path: Path) -> None:
     with started(tmp_path, "--workers", "2") as running:
         eventually(lambda: len(_answering(running, _workers(running))) == 2)

@@ -1,6 +1,9 @@
 """The slot by itself, beside registries and copies that do what real ones do rarely."""
 
+import multiprocessing
 import shutil
+import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,10 +13,11 @@ import pytest
 from churn.errors import ContractViolation, Unavailable
 from churn.io.registry import Current, Models, ModelVersion, Registry
 from churn.settings import Settings
+from serving import app
 from serving.local_copy import LocalCopies, Package
 from serving.rollout import Terms
 from serving.slot import ModelSlot
-from tests.serving.conftest import Platform
+from tests.serving.conftest import Platform, running
 
 
 class Said:
@@ -143,3 +147,20 @@ def test_two_workers_that_fetch_the_same_version_at_once_both_have_it(served: Pl
     assert kept.fetch(registry, version).version == version
     assert len(list((tmp_path / "copies").iterdir())) == 1
     shutil.rmtree(tmp_path / "copies")
+
+
+def test_one_of_several_processes_waits_for_its_first_model_but_not_for_ever(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = threading.Event()
+    monkeypatch.setattr(ModelSlot, "look", lambda slot: answers.wait(60))
+    monkeypatch.setattr(multiprocessing, "parent_process", lambda: "the one that started it")
+    monkeypatch.setattr(app, "_FIRST_LOOK_SECONDS", 1.0)
+    asked = time.monotonic()
+    try:
+        with running(platform.settings) as client:
+            assert time.monotonic() - asked >= 1
+            assert client.get("/livez").status_code == 200
+            assert client.get("/readyz").status_code == 503
+    finally:
+        answers.set()
