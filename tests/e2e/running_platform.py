@@ -137,7 +137,14 @@ class Platform(Asking):
         family = self.family()
         self.process.send_signal(number)
         self.process.communicate(timeout=60)
-        return [p for p in family if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
+        return [p for p in family if _lives(p)]
+
+
+def _lives(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:  # it ended between the two
+        return False
 
 
 def wait_for(happened: Callable[[], bool], *, seconds: float) -> None:

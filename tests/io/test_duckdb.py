@@ -179,3 +179,12 @@ def test_kinds_and_outcomes_are_counted_in_the_memory_and_on_the_disk_that_they_
     assert outcomes(lake, scored, SECOND, SPARKIFY, megabytes=300).tolist() == [0]
     assert cancellations(lake, FIRST, SECOND, megabytes=300).empty
     assert opened == [{"megabytes": 300, "home": settings.data_home}] * 4
+
+
+@pytest.mark.parametrize("step", ["ingest", "build_features"])
+def test_a_step_that_scores_nothing_does_not_wait_for_what_models_are_made_of(step: str) -> None:
+    script = f"import sys, churn.steps.{step}; print(*{{name.partition('.')[0] for name in sys.modules}})"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.split())
+    assert "duckdb" in loaded
+    assert not loaded & {"xgboost", "sklearn", "scipy", "mlflow", "great_expectations"}

@@ -103,8 +103,7 @@ def test_spark_that_dies_is_said_and_leaves_nothing(open_spark: Spark) -> None:
             assert spark.rows("select 1 as n") == [(1,)]
             os.kill(next(p.pid for p in _of(folder) if "python" in p.name()), signal.SIGKILL)
             spark.table("select 1 as n")
-    _, alive = psutil.wait_procs(_of(folder), 20)  # killed by then, and the system takes a moment to end it
-    assert not alive
+    assert _within(20, lambda: not _of(folder))  # killed by then, and the system takes a moment to end it
     assert not Path(folder).exists()
 
 

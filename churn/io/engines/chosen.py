@@ -7,16 +7,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from churn.core.arrays import Floats
-from churn.core.model import ChurnModel
 from churn.io.engines.duckdb import open_engine
 from churn.io.engines.engine import Opener
 from churn.io.engines.spark_process import SparkProcess, open_process, open_spark, spark_scores
 from churn.settings import Settings
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # steps that score nothing open engines too: they need not wait for xgboost and what it brings
     import pandas as pd
 
-Scorer = Callable[[ChurnModel, "pd.DataFrame"], Floats]
+    from churn.core.model import ChurnModel
+
+Scorer = Callable[["ChurnModel", "pd.DataFrame"], Floats]
 """A model's probabilities (n,) of a feature table."""
 
 
@@ -37,7 +38,7 @@ def engine_of(settings: Settings) -> Opener:
 def scorer_of(settings: Settings, path: Path) -> Iterator[Scorer]:
     """What scores the table that lies in the file ``path``: on Spark, all models in one process, begun by the first."""
     if settings.engine != "spark":
-        yield ChurnModel.predict_proba
+        yield lambda model, features: model.predict_proba(features)
         return
     with ExitStack() as stack:
 

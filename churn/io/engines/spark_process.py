@@ -22,7 +22,6 @@ import numpy as np
 import pyarrow as pa
 
 from churn.core.arrays import Floats
-from churn.core.model import ChurnModel
 from churn.errors import BadInput, ChurnError, ContractViolation, NotReady, Unavailable
 from churn.io.engines.engine import SqlError, rows_of
 from churn.io.engines.spill import spill_folder
@@ -30,6 +29,8 @@ from churn.settings import REPOSITORY
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from churn.core.model import ChurnModel
 
 _GRACE_SECONDS = 20.0
 _LOG = "spark.log"
@@ -194,7 +195,7 @@ def open_spark(
         yield process
 
 
-def spark_scores(model: ChurnModel, features: "pd.DataFrame", *, process: SparkProcess, path: Path) -> Floats:
+def spark_scores(model: "ChurnModel", features: "pd.DataFrame", *, process: SparkProcess, path: Path) -> Floats:
     """The probabilities (n,) of ``features``, which are those of the file ``path``."""
     with tempfile.TemporaryDirectory(prefix="churn-model-") as folder:
         model.save(Path(folder, "model"))
