@@ -16,8 +16,9 @@ def explained(served: Served, customer: Customer, reasons: int) -> Explanation:
     model, values = (served.full, customer.full) if complete else (served.core, customer.core)
     assert model is not None and values is not None
     row = np.array([values], dtype=np.float64)
-    parts = model.contributions(row)[0]
-    found = strongest(model.features, row[0], parts[:-1], model.card.usual, reasons)
+    added = model.contributions(row)
+    parts = added[0]
+    found = strongest(model.features, [(row, added[:, :-1])], model.card.usual, reasons)[0]
     return Explanation(
         churn_prediction=1 if score.decision else 0,
         churn_probability=score.probability,

@@ -21,7 +21,7 @@ from scipy.special import expit
 from churn.core.arrays import Floats
 from churn.core.calibration import Calibration
 from churn.core.curves import Curves, finite
-from churn.core.reasons import Reason, strongest
+from churn.core.reasons import Reasons, strongest
 from churn.errors import BadInput, ContractViolation
 
 if TYPE_CHECKING:
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 CORE, FULL = "core", "full"
 """The models of a version: on the features that any caller has, and on all."""
 
+_EXPLAINED_AT_ONCE = 1 << 14
+"""Customers; what each feature adds to each takes as much memory as the features, some times over."""
 _TREES, _REST, _MANIFEST = "model.ubj", "model.json", "manifest.json"
 
 
@@ -129,12 +131,11 @@ class ChurnModel:
         added[:, -1] = self._calibration.log_odds(members) - added[:, :-1].sum(axis=1)
         return added
 
-    def reasons(self, features: "pd.DataFrame | NDArray[Any]", k: int = 3) -> list[tuple[Reason, ...]]:
+    def reasons(self, features: "pd.DataFrame | NDArray[Any]", k: int = 3) -> Reasons:
         """The ``k`` strongest reasons of each customer's score, strongest first; see :meth:`contributions`."""
-        x, added = self._matrix(features), self.contributions(features)
-        return [
-            strongest(self.features, row, parts[:-1], self.card.usual, k) for row, parts in zip(x, added, strict=True)
-        ]
+        x = self._matrix(features)
+        some = (x[start : start + _EXPLAINED_AT_ONCE] for start in range(0, max(len(x), 1), _EXPLAINED_AT_ONCE))
+        return strongest(self.features, ((rows, self.contributions(rows)[:, :-1]) for rows in some), self.card.usual, k)
 
     @property
     def _weights(self) -> tuple[float, float]:

@@ -1,6 +1,7 @@
 """Reasons: what each feature adds, adding up to the score exactly, in words an analyst reads."""
 
 import json
+import tracemalloc
 from dataclasses import asdict
 from pathlib import Path
 
@@ -87,6 +88,32 @@ def test_reasons_are_the_strongest_first_and_as_many_as_asked_for(model: ChurnMo
     everything = model.reasons(x.head(1), k=99)[0]
     assert sum(r.contribution for r in everything) == pytest.approx(added[0].sum())
     json.dumps([asdict(r) for r in everything], allow_nan=False)
+
+
+def test_reasons_do_not_depend_on_how_many_customers_are_explained_at_a_time(
+    model: ChurnModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x = _table()[0].head(41)
+    together = model.reasons(x, 3)
+    alone = [model.reasons(x.iloc[[row]], 3)[0] for row in range(len(x))]
+    monkeypatch.setattr("churn.core.model._EXPLAINED_AT_ONCE", 10)
+    some = model.reasons(x, 3)
+    assert len(some) == 41
+    assert list(some) == list(together) == list(together) == alone
+    assert list(model.reasons(x.head(0), 3)) == []
+
+
+def test_reasons_take_little_memory_until_they_are_put_into_words(model: ChurnModel) -> None:
+    x = pd.concat([_table()[0]] * 20)
+    tracemalloc.start()
+    try:
+        found = model.reasons(x, 3)
+        held = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    assert len(found) == len(x)
+    numbers = 3 * 3 * 8  # three of eight bytes for each of three reasons; in words, thousands of bytes
+    assert numbers <= held / len(x) < 2 * numbers
 
 
 def test_a_customer_with_a_missing_value_still_gets_reasons_in_json(model: ChurnModel) -> None:
