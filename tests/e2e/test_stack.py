@@ -159,7 +159,8 @@ def test_another_start_finds_everything_as_it_was(stack: Stack) -> None:
     took = stack.up()
     print(f"\nwell again after {took:.0f} s")
     after = stack.api.get("/health").json()
-    assert (after["model_version"], after["scores_as_of"]) == (before["model_version"], before["scores_as_of"])
+    assert after["model_version"] == before["model_version"]
+    assert after["scores_as_of"] >= before["scores_as_of"]  # after midnight a start scores the new day too
     assert len(stack.runs("retrain_model")) == 2
 
 
